@@ -1,0 +1,69 @@
+# What can be done here. `make` alone lists it.
+# Needs git, make and Python 3.11 or newer with its venv module; everything else goes into .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: help demo lab test lint unit format bench check-long wheel clean
+
+help:
+	@echo 'make demo                the first notebook on 336,776 flights; prints its results'
+	@echo 'make lab                 JupyterLab on the same notebook'
+	@echo 'make test                linters, types, floors and tests'
+	@echo 'make bench               benchmarks against pandas, NumPy, Dask and Polars'
+	@echo 'make check-long PART=... what takes too long for every change; without PART: which there are'
+	@echo 'make wheel               a wheel in dist/, and the main job run from it elsewhere'
+	@echo 'make format              format the code'
+
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo 'nbscale needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...' >&2; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { \
+	    echo 'Python has no venv module here; on Debian and Ubuntu: apt install python3-venv' >&2; \
+	    rm -rf .venv; exit 1; }
+	$(BIN)/python -m pip install --quiet --editable '.[lab,test]'
+	@touch $@
+
+.venv/bench-ready: .venv/ready
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@touch $@
+
+data/ready: .venv/ready notebooks/get_flights.py
+	$(BIN)/python notebooks/get_flights.py data
+	@touch $@
+
+demo: data/ready
+	@$(BIN)/python notebooks/run.py notebooks/01-flights.ipynb
+
+lab: data/ready
+	$(BIN)/jupyter lab $(ROOT_FLAG) notebooks/01-flights.ipynb
+
+test: lint unit
+
+lint: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+unit: data/ready
+	$(BIN)/python -m pytest -n 2 $(TESTS)
+
+bench: .venv/bench-ready
+	$(BIN)/python -m benchmarks $(ARGS)
+
+check-long: .venv/bench-ready
+	$(BIN)/python -m benchmarks.long $(PART)
+
+wheel: .venv/ready
+	rm -rf dist
+	$(BIN)/python -m build --wheel --outdir dist
+	$(BIN)/python .ci/try_wheel.py dist
+
+format: .venv/ready
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf .venv data dist
