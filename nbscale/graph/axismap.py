@@ -159,6 +159,10 @@ class AxisMap(abc.ABC):
 
     def _restrict(self, kept: Coords) -> tuple[AxisMap, Coords]:
         """Restrict to outputs that have been checked and are at least one."""
+        return self._restrict_by_looking(kept)
+
+    def _restrict_by_looking(self, kept: Coords) -> tuple[AxisMap, Coords]:
+        """Restrict by the bounds of every output that is kept."""
         lo, hi, needed = squeeze(*self._bounds(kept))
         return _simplest(len(needed), lo, hi), needed
 
@@ -309,7 +313,7 @@ class Window(AxisMap):
 
     def _restrict(self, kept: Coords) -> tuple[AxisMap, Coords]:
         if not isinstance(kept, range) or self.a >= self.b:
-            return AxisMap._restrict(self, kept)
+            return self._restrict_by_looking(kept)
         lo = min(max(kept[0] + self.a, 0), self.n_in)
         hi = max(lo, min(kept[-1] + self.b, self.n_in))
         shift = kept[0] - lo
@@ -385,7 +389,7 @@ class Parent(AxisMap):
 
     def _restrict(self, kept: Coords) -> tuple[AxisMap, Coords]:
         if not isinstance(kept, range) or kept[0] % self.k:
-            return AxisMap._restrict(self, kept)
+            return self._restrict_by_looking(kept)
         needed = range(kept[0] // self.k, kept[-1] // self.k + 1)
         return Parent(len(kept), len(needed), self.k), needed
 
@@ -539,7 +543,7 @@ def bounds(m: AxisMap) -> Bounds:
     >>> bounds(Group(n_in=5, k=2))
     (array([0, 2, 4]), array([2, 4, 5]))
     """
-    return m._bounds(range(m.n_out))
+    return m._bounds(range(m.n_out))  # noqa: SLF001 - the maps are of this module
 
 
 def reindex(m: AxisMap, needed: Coords, kept: Coords) -> AxisMap:
@@ -641,14 +645,13 @@ def _computed(one: AxisMap, two: AxisMap) -> AxisMap | None:
 
 def _through_pairs(one: AxisMap, two: AxisMap) -> Bounds | None:
     """Bounds of the composed map, by listing and sorting what every output reads."""
-    counts = two.counts()
     if int(one.counts().sum()) > _MOST_PAIRS:
         return None
     rows, middle = _pairs(one)
     if not isinstance(two, Listed):
         lo, hi = bounds(two)
         return hull(rows, lo[middle], hi[middle], one.n_out)
-    wide = counts[middle]
+    wide = two.counts()[middle]
     if int(wide.sum()) > _MOST_PAIRS:
         return None
     read = two.indices[expand(two.indptr[middle], wide)]
