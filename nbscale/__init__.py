@@ -5,6 +5,8 @@ The public names; each is loaded on first use, so that importing nbscale costs n
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,6 +42,17 @@ _HOMES = {
 }
 
 
+class _Package(ModuleType):
+    """Keeps `nbscale.delayed` the function: importing the submodule would put itself there."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name == "delayed" and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
 def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
@@ -48,7 +61,7 @@ def __getattr__(name: str) -> object:
     import importlib  # noqa: PLC0415 - not needed before the first use
 
     module = importlib.import_module(home)
-    value = module if home == f"nbscale.{name}" and name != "delayed" else getattr(module, name)
+    value: object = vars(module).get(name, module)
     globals()[name] = value
     return value
 

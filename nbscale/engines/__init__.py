@@ -1,0 +1,1 @@
+"""Engines: run the tasks of a job and say what happened."""

@@ -1,0 +1,98 @@
+"""The errors nbscale raises itself.
+
+A user's own exception always comes back as its own type; these are only for what nbscale
+decides::
+
+    NbscaleError
+     +- TaskMemoryError (MemoryError)    a task cannot fit in the memory given
+     +- ResultTooLarge (MemoryError)     the result would not fit in the kernel
+     +- SourceChanged (OSError)          a file changed between planning and reading
+     +- WorkerLost                       a worker died and its task may not run again
+     +- Stuck                            nothing can move any more; carries the state
+     +- EngineError                      an engine was asked for something it cannot do
+    RunCancelled (BaseException)         the run was stopped, by the user or with its kernel
+
+``RunCancelled`` is no ``Exception``: like ``KeyboardInterrupt`` it must pass through the
+``except Exception`` of user code.
+"""
+
+from __future__ import annotations
+
+import sysconfig
+from types import TracebackType
+
+__all__ = [
+    "EngineError",
+    "NbscaleError",
+    "ResultTooLarge",
+    "RunCancelled",
+    "SourceChanged",
+    "Stuck",
+    "TaskMemoryError",
+    "WorkerLost",
+    "trim_traceback",
+]
+
+
+class NbscaleError(Exception):
+    """Base of every error that nbscale decides on itself."""
+
+
+class TaskMemoryError(NbscaleError, MemoryError):
+    """A task cannot fit in the memory given."""
+
+
+class ResultTooLarge(NbscaleError, MemoryError):
+    """The result would not fit in the kernel; the message names the alternatives."""
+
+
+class SourceChanged(NbscaleError, OSError):
+    """A source changed between the time it was planned and the time it was read."""
+
+
+class WorkerLost(NbscaleError):
+    """A worker died and its task may not be run again."""
+
+
+class Stuck(NbscaleError):
+    """Nothing can move any more. Always a defect of nbscale; the message carries the state."""
+
+
+class EngineError(NbscaleError):
+    """An engine is unknown, missing, or was asked for something it cannot do."""
+
+
+class RunCancelled(BaseException):
+    """The run was stopped before it ended."""
+
+
+def trim_traceback(error: BaseException) -> BaseException:
+    """Keep of an error's traceback what is the user's: her call, and her function if it raised.
+
+    Frames of nbscale go, and with them those of libraries that nbscale called; from the first
+    frame of the user's below them on, everything stays. Changes the error in place and returns it.
+    """
+    kept: list[TracebackType] = []
+    hiding = False
+    trace = error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_globals.get("__name__", "")
+        if name == _OURS or name.startswith(_OURS + "."):
+            hiding = True
+        elif not hiding or not _is_library(trace.tb_frame.f_code.co_filename):
+            hiding = False
+            kept.append(trace)
+        trace = trace.tb_next
+    linked: TracebackType | None = None
+    for trace in reversed(kept):
+        linked = TracebackType(linked, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
+    return error.with_traceback(linked)
+
+
+_OURS = __name__.partition(".")[0]
+_LIBRARIES = (sysconfig.get_path("stdlib"), "site-packages", "dist-packages", "<frozen", "<string>")
+
+
+def _is_library(file: str) -> bool:
+    """Whether a file belongs to Python or an installed package; Cython names files relatively."""
+    return any(part in file for part in _LIBRARIES) or file.endswith((".pyx", ".pxi"))

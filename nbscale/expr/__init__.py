@@ -1,0 +1,1 @@
+"""Expressions: what is meant, as immutable, interned records."""

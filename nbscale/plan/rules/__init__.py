@@ -1,0 +1,14 @@
+"""The rules, in the order in which they run.
+
+The order matters: filters move first, so that the columns they read are known when columns are
+pruned; row numbers move last, when it is known where an index is read at all.
+"""
+
+from __future__ import annotations
+
+from nbscale.plan.rewrite import Rule
+from nbscale.plan.rules import number_late, prune, push_filter
+
+__all__ = ["RULES"]
+
+RULES: tuple[Rule, ...] = (push_filter, prune, number_late)

@@ -1,0 +1,265 @@
+"""Signals into the scheduler and actions out of it: all it ever hears and says.
+
+Tasks are named by ``TaskId``: run, stage, and flat number in the stage. Workers are small
+integers. Sizes are bytes, times are seconds and come in as values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple, TypeAlias
+
+from nbscale.graph.stage import Stage
+
+__all__ = [
+    "Action",
+    "Cancel",
+    "CloseRun",
+    "Deliver",
+    "Drop",
+    "End",
+    "Fail",
+    "Frozen",
+    "Grown",
+    "Load",
+    "Loaded",
+    "OpenRun",
+    "Report",
+    "Run",
+    "SetLimit",
+    "Signal",
+    "Spill",
+    "Spilled",
+    "Stop",
+    "Stopped",
+    "TaskDone",
+    "TaskFailed",
+    "TaskId",
+    "Thawed",
+    "WorkerJoined",
+    "WorkerLeft",
+]
+
+
+class TaskId(NamedTuple):
+    """Names one task."""
+
+    run: int
+    stage: int
+    task: int
+
+
+# Signals ------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run begins. ``once`` tasks are never run twice."""
+
+    run: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Grown:
+    """A job gave stages (see ``graph.job.Grow``); watches are (stage, first k tasks)."""
+
+    run: int
+    stages: tuple[Stage, ...] = ()
+    watches: tuple[tuple[int, int], ...] = ()
+    sealed: bool = False
+    release: tuple[int, ...] = ()
+    retract: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TaskDone:
+    """A worker finished a task.
+
+    ``nbytes`` is the size of its value; ``peak`` the most it held above its inputs, 0 if unknown.
+    """
+
+    worker: int
+    task: TaskId
+    nbytes: int
+    peak: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TaskFailed:
+    """A task raised. ``replan``: the job is asked; otherwise the run fails."""
+
+    worker: int
+    task: TaskId
+    replan: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stopped:
+    """A worker obeyed ``Stop``: the task ended without a value, the worker is free."""
+
+    worker: int
+    task: TaskId
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkerJoined:
+    """A worker can take tasks."""
+
+    worker: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkerLeft:
+    """A worker is gone for good; values live in the store and survive it."""
+
+    worker: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frozen:
+    """A worker does not move; what it runs may be given to another."""
+
+    worker: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Thawed:
+    """A frozen worker moves again."""
+
+    worker: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spilled:
+    """A value has left memory. ``ok`` False: it could not be written and is still there."""
+
+    task: TaskId
+    ok: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Loaded:
+    """A value is back in memory. ``ok`` False: it cannot be read and must be made again."""
+
+    task: TaskId
+    ok: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cancel:
+    """Stop a run."""
+
+    run: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fail:
+    """A job gave up: the run fails."""
+
+    run: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CloseRun:
+    """Nobody wants anything of a run any more: whatever is kept is dropped."""
+
+    run: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SetLimit:
+    """Memory that the work may use from now on, and whether values can be spilled."""
+
+    limit: int
+    can_spill: bool = False
+
+
+Signal: TypeAlias = (
+    OpenRun
+    | Grown
+    | TaskDone
+    | TaskFailed
+    | Stopped
+    | WorkerJoined
+    | WorkerLeft
+    | Frozen
+    | Thawed
+    | Spilled
+    | Loaded
+    | Cancel
+    | Fail
+    | CloseRun
+    | SetLimit
+)
+
+
+# Actions ------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Run:
+    """Give a task to a worker; its inputs are in memory and stay there until it ends."""
+
+    worker: int
+    task: TaskId
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stop:
+    """Make a worker give up a task; it answers ``Stopped`` or ``TaskDone``."""
+
+    worker: int
+    task: TaskId
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drop:
+    """A value is needed no more, or will be made again."""
+
+    task: TaskId
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spill:
+    """Move a value out of memory; answer ``Spilled``."""
+
+    task: TaskId
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Load:
+    """Bring a value back; answer ``Loaded``."""
+
+    task: TaskId
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Deliver:
+    """A value the user wants is done: take it now. It is dropped afterwards."""
+
+    task: TaskId
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """Step the job: a watched stage is done so far (``failed`` None), or a task raised Replan."""
+
+    run: int
+    stage: int
+    failed: TaskId | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class End:
+    """A run is over. ``error`` names what the machine itself found, else ''.
+
+    ``outcome``: "done", "failed", "cancelled". Nothing of the run is running any more.
+    """
+
+    run: int
+    outcome: str
+    error: str = ""
+    task: TaskId | None = None
+
+
+Action: TypeAlias = Run | Stop | Drop | Spill | Load | Deliver | Report | End

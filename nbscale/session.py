@@ -1,0 +1,262 @@
+"""The session: one per kernel, made at first use. Plans requests, chooses an engine, runs them.
+
+Knows nodes and engines, not collections: those ask it with a ``Request``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import itertools
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from nbscale import config
+from nbscale.engines.base import Engine, RunInfo, load_engine
+from nbscale.errors import EngineError
+from nbscale.events import Observer, Place, user_place
+from nbscale.expr.node import Adaptive, Index, Node, Source, walk
+from nbscale.plan.jobs import Learned, PlanJob
+from nbscale.plan.rewrite import Change, rewrite
+from nbscale.plan.rules import RULES
+
+__all__ = ["Gather", "Request", "RunRecord", "Session", "current", "runs"]
+
+_SMALL = 1_000_000
+"""Bytes below which handing work to threads costs more than the work."""
+
+
+class Gather(Protocol):
+    """Takes the values of a result as they are made, in any order, from any thread."""
+
+    def take(self, index: Index, value: Any) -> None:
+        """Take one value; called once for each index."""
+
+    def result(self) -> Any:
+        """Return the whole, in memory. Called once, after every value was taken."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """One result that is wanted.
+
+    Attributes
+    ----------
+    node
+        The expression.
+    places
+        Where the user made it and what it is made from, by node key.
+    gather
+        Makes the gather, given the node as it is when its partitions are known.
+    what
+        The result in the user's words.
+    """
+
+    node: Node
+    places: Mapping[str, Place]
+    gather: Callable[[Node], Gather]
+    what: str
+
+
+@dataclasses.dataclass(slots=True)
+class RunRecord:
+    """What ``ns.runs()`` tells of a run. ``seconds`` is wall time; None while it runs."""
+
+    run: int
+    what: str
+    engine: str
+    reason: str
+    place: Place | None
+    tasks: int = 0
+    stages: int = 0
+    seconds: float | None = None
+    outcome: str = "running"
+
+    def __str__(self) -> str:
+        took = "" if self.seconds is None else f" in {self.seconds:.3g} s"
+        where = f" ({self.place})" if self.place is not None else ""
+        return (
+            f"run {self.run}: {self.what}{where}: {self.outcome}{took}, {self.tasks} tasks in "
+            f"{self.stages} stages, on {self.engine}: {self.reason}"
+        )
+
+
+class _Collecting:
+    """Hands delivered values to the gather of their result, made when the first one arrives."""
+
+    def __init__(self, requests: Sequence[Request], job: PlanJob) -> None:
+        self._requests = requests
+        self._job = job
+        self._gathers: dict[int, Gather] = {}
+        self._lock = threading.Lock()
+
+    def _gather(self, result: int) -> Gather:
+        gather = self._gathers.get(result)
+        if gather is None:
+            with self._lock:
+                gather = self._gathers.get(result)
+                if gather is None:
+                    gather = self._requests[result].gather(self._job.roots[result])
+                    self._gathers[result] = gather
+        return gather
+
+    def __call__(self, result: int, index: Index, value: Any) -> None:
+        self._gather(result).take(index, value)
+
+    def results(self) -> list[Any]:
+        return [self._gather(i).result() for i in range(len(self._requests))]
+
+
+class Session:
+    """Plans and runs requests, and remembers what runs have taught."""
+
+    def __init__(self) -> None:
+        self.learned = Learned()
+        self.records: list[RunRecord] = []
+        self._engines: dict[str, Engine] = {}
+        self._numbers = itertools.count(1)
+        self._observers: list[Observer] | None = None
+
+    def plan(self, requests: Sequence[Request]) -> tuple[PlanJob, list[Change]]:
+        """Rewrite the requested nodes and make the job that lowers them."""
+        places: dict[str, Place] = {}
+        for request in requests:
+            for key, place in request.places.items():
+                places.setdefault(key, place)
+        roots, changes = rewrite([request.node for request in requests], RULES, places)
+        return PlanJob(roots, places, self.learned), changes
+
+    def run(self, requests: Sequence[Request], engine: str | None = None) -> list[Any]:
+        """Compute requests together and return their results in order.
+
+        Raises
+        ------
+        EngineError
+            If the engine is unknown.
+        """
+        if not requests:
+            return []
+        job, _ = self.plan(requests)
+        chosen, reason = self._choose(job, engine)
+        number = next(self._numbers)
+        what = ", ".join(request.what for request in requests[:3])
+        if len(requests) > 3:
+            what += f" and {len(requests) - 3} more"
+        place = user_place()
+        record = RunRecord(number, what, chosen.name, reason, place)
+        self._remember(record)
+        collecting = _Collecting(requests, job)
+        info = RunInfo(run=number, what=what, reason=reason, place=place)
+        began = time.monotonic()
+        record.outcome = "failed"
+        try:
+            chosen.run(job, info=info, deliver=collecting, observers=self.observers()).wait()
+            results = collecting.results()
+            record.outcome = "done"
+        except KeyboardInterrupt:
+            record.outcome = "cancelled"
+            raise
+        finally:
+            record.seconds = time.monotonic() - began
+            record.stages = len(job.stages)
+            record.tasks = sum(stage.n_tasks for stage in job.stages)
+        return results
+
+    def engine(self, name: str) -> Engine:
+        """The running engine of that name, started at first use."""
+        engine = self._engines.get(name)
+        if engine is None:
+            engine = load_engine(name)
+            engine.start()
+            self._engines[name] = engine
+        return engine
+
+    def close(self) -> None:
+        """Close every engine. The next run starts them again."""
+        for engine in self._engines.values():
+            engine.close()
+        self._engines.clear()
+
+    def observers(self) -> list[Observer]:
+        """Observers from the entry point ``nbscale.observers``, looked up only under IPython."""
+        if self._observers is None:
+            self._observers = []
+            if "IPython" in sys.modules:
+                for entry in importlib.metadata.entry_points(group="nbscale.observers"):
+                    self._observers.append(entry.load())
+        return self._observers
+
+    def _remember(self, record: RunRecord) -> None:
+        self.records.append(record)
+        del self.records[:-1000]
+
+    def _choose(self, job: PlanJob, fixed: str | None) -> tuple[Engine, str]:
+        name = fixed if fixed is not None else config.get().engine
+        nodes = list(walk(job.roots))
+        user_code = next((node for node in nodes if node.user_code), None)
+        if name is not None:
+            engine = self.engine(name)
+            if user_code is not None and not engine.capabilities.user_code and fixed is not None:
+                msg = (
+                    f"{user_code.label} calls your function, and the engine {name!r} runs none: "
+                    "a thread cannot be stopped. Leave engine= out, or use engine='inline'."
+                )
+                raise EngineError(msg)
+            if user_code is None or engine.capabilities.user_code:
+                return engine, "as you asked"
+        if user_code is not None:
+            return self.engine("inline"), f"{user_code.label} calls your function"
+        size = _source_bytes(nodes)
+        if size is not None and size <= _SMALL:
+            return self.engine("inline"), "small data"
+        locked = next((node for node in nodes if not node.gil_free), None)
+        if locked is not None and size is not None and all(
+            not node.gil_free for node in nodes if not isinstance(node, Source)
+        ):
+            return self.engine("inline"), f"{locked.label} holds Python's lock"
+        return self.engine("threads"), "built-in operations, in memory"
+
+
+def _source_bytes(nodes: Sequence[Node]) -> float | None:
+    """Estimated bytes that all sources give, or None if one is unknown."""
+    total = 0.0
+    for node in nodes:
+        if isinstance(node, Source):
+            size = node.nbytes()
+            if size is None:
+                return None
+            count = 1
+            if not isinstance(node, Adaptive):
+                for n in node.grid:
+                    count *= n
+            total += size * count
+    return total
+
+
+_current: Session | None = None
+_making = threading.Lock()
+
+
+def current() -> Session:
+    """The session of this kernel, made at first use."""
+    global _current  # noqa: PLW0603 - one session per kernel is what this module is for
+    if _current is None:
+        with _making:
+            if _current is None:
+                _current = Session()
+    return _current
+
+
+def runs() -> tuple[RunRecord, ...]:
+    """The runs of this session, oldest first, at most the last 1000.
+
+    Examples
+    --------
+    >>> import nbscale as ns
+    >>> isinstance(ns.runs(), tuple)
+    True
+    """
+    return tuple(current().records)
