@@ -29,7 +29,7 @@ help:
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	@touch $@
 
-data/ready: .venv/ready notebooks/get_flights.py
+data/ready: notebooks/get_flights.py | .venv/ready
 	$(BIN)/python notebooks/get_flights.py data
 	@touch $@
 
@@ -47,7 +47,7 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-unit: data/ready
+unit: .venv/ready
 	$(BIN)/python -m pytest -n 2 $(TESTS)
 
 bench: .venv/bench-ready
@@ -58,7 +58,7 @@ check-long: .venv/bench-ready
 
 wheel: .venv/ready
 	rm -rf dist
-	$(BIN)/python -m build --wheel --outdir dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	$(BIN)/python .ci/try_wheel.py dist
 
 format: .venv/ready

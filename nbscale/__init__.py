@@ -28,17 +28,17 @@ __all__ = [
     "visualize",
 ]
 
-# Where each name lives. A module of that name itself is public when the two are the same.
+# Where each name lives: a module, or a module and what is taken from it.
 _HOMES = {
     "array": "nbscale.array",
-    "compute": "nbscale.session",
+    "compute": "nbscale.session:compute",
     "config": "nbscale.config",
     "dataframe": "nbscale.dataframe",
-    "delayed": "nbscale.delayed",
+    "delayed": "nbscale.delayed:delayed",
     "errors": "nbscale.errors",
-    "persist": "nbscale.session",
-    "runs": "nbscale.session",
-    "visualize": "nbscale.session",
+    "persist": "nbscale.session:persist",
+    "runs": "nbscale.session:runs",
+    "visualize": "nbscale.session:visualize",
 }
 
 
@@ -60,8 +60,9 @@ def __getattr__(name: str) -> object:
         raise AttributeError(msg)
     import importlib  # noqa: PLC0415 - not needed before the first use
 
-    module = importlib.import_module(home)
-    value: object = vars(module).get(name, module)
+    path, _, attribute = home.partition(":")
+    module = importlib.import_module(path)
+    value: object = getattr(module, attribute) if attribute else module
     globals()[name] = value
     return value
 

@@ -1,0 +1,18 @@
+"""What every test starts from: fixed settings, whatever the environment of the developer says."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+
+from nbscale import config
+
+# A machine under load is slow, which is no defect; a failing example is printed to be replayed.
+settings.register_profile("nbscale", deadline=None, print_blob=True)
+settings.load_profile("nbscale")
+
+
+@pytest.fixture(autouse=True)
+def default_settings(monkeypatch):
+    """Give the test the default settings, and take back what it sets."""
+    monkeypatch.setattr(config, "_current", config.Settings())
