@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nbscale import array, config, dataframe, errors
+    from nbscale.collection import compute, persist, visualize
     from nbscale.delayed import delayed
-    from nbscale.session import compute, persist, runs, visualize
+    from nbscale.session import runs
 
 __version__ = "0.1.0"
 
@@ -31,14 +32,14 @@ __all__ = [
 # Where each name lives: a module, or a module and what is taken from it.
 _HOMES = {
     "array": "nbscale.array",
-    "compute": "nbscale.session:compute",
+    "compute": "nbscale.collection:compute",
     "config": "nbscale.config",
     "dataframe": "nbscale.dataframe",
     "delayed": "nbscale.delayed:delayed",
     "errors": "nbscale.errors",
-    "persist": "nbscale.session:persist",
+    "persist": "nbscale.collection:persist",
     "runs": "nbscale.session:runs",
-    "visualize": "nbscale.session:visualize",
+    "visualize": "nbscale.collection:visualize",
 }
 
 
