@@ -329,6 +329,9 @@ class Scan(Node):
     node, and must have the same grid.
     """
 
+    backward: ClassVar[bool] = False
+    """The prefix of a position depends on what lies behind it, not before."""
+
     @property
     def grid(self) -> tuple[int, ...]:
         return self.inputs[0].grid

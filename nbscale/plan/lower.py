@@ -35,7 +35,7 @@ from nbscale.expr.node import (
     same,
     walk,
 )
-from nbscale.graph.axismap import All, At, AxisMap, Coords, Each, Group, Listed, reindex
+from nbscale.graph.axismap import All, At, AxisMap, Coords, Each, Group, Listed, Ranges, reindex
 from nbscale.graph.stage import Delivery, Edge, Program, Stage, Step
 
 __all__ = ["Draft", "Drafts", "Emitted", "Link", "Wanted", "fuse", "lower", "prune"]
@@ -78,6 +78,9 @@ class Draft:
     links: tuple[Link, ...]
     nbytes: float | None = None
     number: int = -1
+    prefix: tuple[Draft, int] | None = None
+    """For the fold of a scan: the draft that reads it and the axis it is scanned along. A prefix
+    depends on nothing behind it, so the fold of the first k needs the first k summaries only."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -184,13 +187,16 @@ class Drafts:
         back: tuple[AxisMap, ...] = tuple(
             All(n, 1) if a == along else Each(n) for a, n in enumerate(grid)
         )
-        return self._new(
+        apply = self._new(
             node,
             "apply",
             grid,
             _ApplyPrefix(node.apply(), along),
             (self._link(same(applied)), Link(fold, each, back, "list")),
         )
+        if not node.backward:
+            fold.prefix = (apply, along)
+        return apply
 
     def _draft_exchange(self, node: Exchange) -> Draft:
         source, *others = node.inputs
@@ -395,13 +401,26 @@ def prune(drafts: Sequence[Draft], wanted: Mapping[int, Kept]) -> dict[int, Kept
                 continue
             needed = tuple(
                 m.restrict(own[a] if a >= 0 else range(m.n_out))[1]
-                for a, m in zip(link.axes, link.maps, strict=True)
+                for a, m in zip(link.axes, _maps(draft, link, kept), strict=True)
             )
             number = link.producer.number
             if number in kept:
                 needed = tuple(map(_union, kept[number], needed))
             kept[number] = needed
     return kept
+
+
+def _maps(draft: Draft, link: Link, kept: Mapping[int, Kept]) -> tuple[AxisMap, ...]:
+    """The maps of a link; a fold leaves out the summaries behind the last prefix that is read."""
+    if draft.prefix is None:
+        return link.maps
+    reader, along = draft.prefix
+    read = kept[reader.number][along]
+    n = link.maps[along].n_in
+    if len(read) == 0 or int(read[-1]) + 1 == n:
+        return link.maps
+    shorter = Ranges(n, [0], [int(read[-1]) + 1])
+    return tuple(shorter if a == along else m for a, m in enumerate(link.maps))
 
 
 def _union(one: Coords, other: Coords) -> Coords:
@@ -661,7 +680,7 @@ def _edge(
     outputs = kept[reader.number]
     maps: list[AxisMap] = []
     for a, m, have in zip(
-        link.axes, link.maps, coords[link.producer.number], strict=True
+        link.axes, _maps(reader, link, kept), coords[link.producer.number], strict=True
     ):
         rows = outputs[a] if a >= 0 else range(m.n_out)
         if len(rows) == m.n_out and len(have) == m.n_in:
