@@ -18,6 +18,7 @@ Families (constructors over stages, see ``plan/lower.py``)::
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -110,6 +111,21 @@ def everything(node: Node, grid: Sequence[int], delivery: Delivery = "list") -> 
     return Read(node, driver, maps, delivery)
 
 
+class cached_grid:  # noqa: N801 - used as a decorator is
+    """A grid worked out once and kept with its node."""
+
+    def __init__(self, compute: Callable[[Any], tuple[int, ...]]) -> None:
+        self.compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, node: Any, owner: type | None = None) -> Any:
+        if node is None:
+            return self
+        grid = self.compute(node)
+        node.__dict__["grid"] = grid
+        return grid
+
+
 _interned: weakref.WeakValueDictionary[str, Node] = weakref.WeakValueDictionary()
 
 
@@ -120,13 +136,19 @@ class _NodeType(type):
     def __new__(
         mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any
     ) -> _NodeType:
-        cls = super().__new__(mcs, name, bases, namespace, **kwargs)
-        return dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)  # type: ignore[return-value]
+        grid = namespace.get("grid")
+        if isinstance(grid, property) and grid.fget is not None:
+            # Known from the moment a node is made, so that asking a long chain never recurses.
+            namespace = {**namespace, "grid": cached_grid(grid.fget)}
+        cls: Any = super().__new__(mcs, name, bases, namespace, **kwargs)
+        cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+        cls.field_names = tuple(field.name for field in dataclasses.fields(cls))
+        return cls  # type: ignore[no-any-return]
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__call__(*args, **kwargs)
         values = made.fields()
-        key = token(cls.__module__, cls.__qualname__, *values)
+        key = token(cls.__module__, cls.__qualname__, *made.content())
         known = _interned.get(key)
         if known is not None:
             return known
@@ -134,6 +156,8 @@ class _NodeType(type):
         attributes = made.__dict__
         attributes["key"] = key
         attributes["inputs"] = _nodes_in(values)
+        with contextlib.suppress(LookupError):
+            _ = made.grid
         made.validate()
         return _interned.setdefault(key, made)
 
@@ -161,6 +185,7 @@ class Node(metaclass=_NodeType):
 
     key: ClassVar[str]
     inputs: ClassVar[tuple[Node, ...]]
+    field_names: ClassVar[tuple[str, ...]]
 
     # Facts. Rules read these and never the names of operations.
     row_preserving: ClassVar[bool] = False
@@ -203,7 +228,11 @@ class Node(metaclass=_NodeType):
     def fields(self) -> tuple[Any, ...]:
         """The values of the fields, in order."""
         attributes = self.__dict__
-        return tuple(attributes[name] for name in type(self).__dataclass_fields__)
+        return tuple(attributes[name] for name in self.field_names)
+
+    def content(self) -> tuple[Any, ...]:
+        """What the key is made of: all fields, unless a class knows better."""
+        return self.fields()
 
     def with_inputs(self: N, inputs: Sequence[Node]) -> N:
         """The same operation on other inputs, given in the order of ``inputs``."""
@@ -224,13 +253,12 @@ class Node(metaclass=_NodeType):
 
     def replace(self: N, **changes: Any) -> N:
         """The same operation with some fields changed."""
-        names = type(self).__dataclass_fields__
-        return type(self)(**{name: self.__dict__[name] for name in names} | changes)
+        return type(self)(**{name: self.__dict__[name] for name in self.field_names} | changes)
 
     def describe(self) -> str:
         """The operation and its plain parameters on one short line."""
         shown = []
-        for name, value in zip(type(self).__dataclass_fields__, self.fields(), strict=True):
+        for name, value in zip(self.field_names, self.fields(), strict=True):
             if isinstance(value, Node) or _nodes_in((value,)):
                 continue
             text = repr(value)
@@ -262,7 +290,7 @@ class Held(Source):
     values: Any
     identity: str
 
-    def fields(self) -> tuple[Any, ...]:
+    def content(self) -> tuple[Any, ...]:
         """Identity alone: values are never hashed."""
         return (self.identity,)
 
