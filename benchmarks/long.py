@@ -1,0 +1,163 @@
+"""``python -m benchmarks.long PART``: what takes too long for every change, in named parts.
+
+Each part takes less than an hour, goes on where it was stopped, and leaves its rows and a summary
+under ``benchmarks/results/<part>/``, to be committed as they are. Without PART: which there are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from benchmarks.gates import FEWEST_PAIRS
+from benchmarks.registry import Workload, load_workloads
+from benchmarks.rows import RESULTS, read
+from benchmarks.runner import Plan, disagreements, measure_workload
+from benchmarks.table import table
+
+__all__ = ["PARTS", "Part", "Step", "main"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """A workload with its options, and how it is run in a part."""
+
+    workload: str
+    options: dict[str, int] = dataclasses.field(default_factory=dict)
+    peers: tuple[str, ...] | None = None
+    pairs: int = FEWEST_PAIRS
+    cap: int = 27
+    timeout: float = 600
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """What is run under one name."""
+
+    summary: str
+    steps: tuple[Step, ...]
+
+
+PARTS = {
+    "start": Part("imports and first results, with gates", (Step("start", cap=63),)),
+    "csv": Part(
+        "CSV group-by mean over 1 GB against every peer, with gates", (Step("csv_groupby_mean"),)
+    ),
+    "arrays": Part(
+        "the array job with n = 6000 and n = 10,000, and a chain; with gates",
+        (
+            Step("array_dot"),
+            Step("array_dot", {"n": 10_000}, ("numpy", "nbscale")),
+            Step("array_chain"),
+        ),
+    ),
+    "growth": Part(
+        "cost per task up to a million tasks, and plans over a million chunks; with gates",
+        (
+            Step("graph_plan", peers=("nbscale-map-1e6", "nbscale-reduce-1e6")),
+            Step(
+                "graph_growth",
+                peers=tuple(
+                    f"nbscale-{engine}-{size}"
+                    for engine in ("inline", "threads")
+                    for size in ("1e4", "1e6")
+                ),
+                cap=FEWEST_PAIRS + 3,
+            ),
+        ),
+    ),
+    "growth-dask": Part(
+        "cost per task at each size, Dask's beside it; no gates",
+        (Step("graph_plan", pairs=3), Step("graph_growth", pairs=3)),
+    ),
+    "parquet": Part("a filter and a group-by over parquet", (Step("parquet_groupby"),)),
+    "soak": Part(
+        "half an hour of random jobs, each answer compared with pandas', nothing may pile up",
+        (Step("soak", {"seconds": 180}, pairs=10),),
+    ),
+}
+
+
+def _plan(step: Step, known: dict[str, Workload]) -> Plan:
+    workload = known[step.workload]
+    return Plan(
+        workload=workload,
+        options=workload.with_options(step.options),
+        peers=tuple(workload.choose(step.peers)),
+        pairs=step.pairs,
+        cap=max(step.cap, step.pairs),
+        gated=step.pairs >= FEWEST_PAIRS,
+        timeout=step.timeout,
+    )
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _run(part: Part, folder: Path) -> int:
+    known = load_workloads()
+    rows_file = folder / "rows.jsonl"
+    verdicts: set[str] = set()
+    summary: list[str] = []
+    for step in part.steps:
+        plan = _plan(step, known)
+        chosen = ", ".join(f"{k}={v}" for k, v in plan.options.items())
+        title = f"{step.workload} ({chosen})" if chosen else step.workload
+        _say(f"\n{title}: {plan.workload.summary}")
+        rows, judgements = measure_workload(plan, rows_file, _say, resume=True)
+        wrong = disagreements(rows, plan.workload.tolerance)
+        verdicts |= {judgement.verdict for judgement in judgements}
+        if wrong or any(row.status in {"failed", "timeout"} for row in rows):
+            verdicts.add("fails")
+        lines = [f"WRONG: {line}" for line in wrong] + [str(j) for j in judgements]
+        summary += [f"## {title}", plan.workload.summary, table(plan.workload, rows)]
+        summary += ["\n".join(f"- {line}" for line in lines)] if lines else []
+        _say("\n" + "\n".join(summary[-2:]))
+    text = "\n\n".join([f"# {folder.name}: {part.summary}", _where(rows_file), *summary])
+    (folder / "summary.md").write_text(text + "\n")
+    if "fails" in verdicts:
+        return 1
+    return 2 if "no result" in verdicts else 0
+
+
+def _where(rows_file: Path) -> str:
+    """Say which machines and versions the rows came from."""
+    _, records = read(rows_file)
+    last = records[-1]
+    commits = ", ".join(dict.fromkeys(record["commit"] for record in records))
+    versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
+    place = last["machine"]
+    return (
+        f"{place['processor']}, {place['cores']} cores, {place['memory_gb']} GB, "
+        f"{place['system']}; {versions}; commit {commits}."
+    )
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one part and return its exit code: 1 if something fails, 2 if a gate has no result."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.long", description=__doc__)
+    parser.add_argument("part", nargs="?", help="which part")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
+    parser.add_argument("--anew", action="store_true", help="forget what the part has so far")
+    args = parser.parse_args(words)
+    if args.part is None:
+        for name, part in PARTS.items():
+            print(f"{name:<12} {part.summary}")
+        return 0
+    if args.part not in PARTS:
+        print(f"no part {args.part!r}; there are: {', '.join(PARTS)}", file=sys.stderr)
+        return 64
+    part = PARTS[args.part]
+    folder = args.results / args.part
+    folder.mkdir(parents=True, exist_ok=True)
+    if args.anew:
+        (folder / "rows.jsonl").unlink(missing_ok=True)
+
+    return _run(part, folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

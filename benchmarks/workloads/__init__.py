@@ -1,0 +1,1 @@
+"""The workloads, a file each. Importing one registers it and imports no peer."""
