@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pickle
+import threading
+
+import pytest
+
+from nbscale.expr.function import Function, capture
+
+FACTOR = 2
+
+
+def test_a_captured_function_does_not_see_later_changes():
+    factor = 2
+
+    def scale(x):
+        return x * factor
+
+    captured = capture(scale)
+    factor = 3
+    assert captured(10) == 20
+
+
+def test_capture_is_idempotent_and_survives_pickling():
+    captured = capture(lambda x: x + 1)
+    assert capture(captured) is captured
+    again = pickle.loads(pickle.dumps(captured))
+    assert isinstance(again, Function)
+    assert again.key == captured.key
+    assert again(1) == 2
+
+
+def test_what_cannot_be_pickled_is_named():
+    lock = threading.Lock()
+
+    def locked():
+        return lock
+
+    with pytest.raises(TypeError, match="locked cannot be pickled"):
+        capture(locked)
+
+
+def test_only_callables_are_captured():
+    with pytest.raises(TypeError, match="a function is needed, not int 3"):
+        capture(3)
