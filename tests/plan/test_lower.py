@@ -63,9 +63,7 @@ def test_a_reduction_is_a_tree_whose_shape_depends_on_the_grid_alone():
 
 
 def test_only_what_is_read_is_kept():
-    (stage,) = stages_of(Plus(Pick(Numbers(100), (7,)), 1))
-    source = stages_of(Pick(Plus(Numbers(100), 1), (3, 50)))[0]
-    assert stage.n_tasks == 1
+    source, _ = stages_of(Pick(Plus(Numbers(100), 1), (3, 50)))
     assert [list(axis) for axis in source.axes] == [[3, 50]]
     assert run_nodes(Pick(Plus(Numbers(100), 1), (50, 3))) == [[[151, 152, 153], [10, 11, 12]]]
 
@@ -133,5 +131,5 @@ def test_values_kept_in_part_are_made_again_whole():
 
 def test_a_million_partitions_cost_a_few_records():
     stages = stages_of(Total(Plus(Numbers(1_000_000), 1)))
-    assert sum(s.n_tasks for s in stages) == 1_142_862
+    assert sum(s.n_tasks for s in stages) == 1_142_860
     assert all(isinstance(e.maps[0], (Each, Group)) for s in stages for e in s.edges)
