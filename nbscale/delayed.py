@@ -181,6 +181,8 @@ class Delayed(Collection):
 
     __slots__ = ("_nout",)
 
+    _nout: int
+
     def _gather(self, node: Node) -> Gather:
         return _TheValue(node.grid)
 
@@ -232,6 +234,10 @@ class DelayedFunction(Delayed):
     """A function whose calls are delayed; as a value it is the function itself."""
 
     __slots__ = ("_function", "_pure", "_traverse")
+
+    _function: Function
+    _pure: bool | None
+    _traverse: bool
 
     def __call__(self, *args: Any, pure: bool | None = None, **kwargs: Any) -> Delayed:
         """Call the function, later."""

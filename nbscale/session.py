@@ -213,8 +213,10 @@ class Session:
         if size is not None and size <= _SMALL:
             return self.engine("inline"), "small data"
         locked = next((node for node in nodes if not node.gil_free), None)
-        if locked is not None and size is not None and all(
-            not node.gil_free for node in nodes if not isinstance(node, Source)
+        if (
+            locked is not None
+            and size is not None
+            and all(not node.gil_free for node in nodes if not isinstance(node, Source))
         ):
             return self.engine("inline"), f"{locked.label} holds Python's lock"
         return self.engine("threads"), "built-in operations, in memory"

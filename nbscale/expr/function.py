@@ -39,7 +39,7 @@ class Function:
         return Function, (self.payload, self.name)
 
 
-def capture(function: Callable[..., Any]) -> Function:
+def capture(function: Any) -> Function:
     """Capture a callable as it is now.
 
     Raises

@@ -29,9 +29,7 @@ class Need:
     def __or__(self, other: Need) -> Need:
         """What two readers need together."""
         columns = (
-            None
-            if self.columns is None or other.columns is None
-            else self.columns | other.columns
+            None if self.columns is None or other.columns is None else self.columns | other.columns
         )
         return Need(columns, self.index or other.index, self.order or other.order)
 

@@ -96,8 +96,7 @@ def one(node: Node, grid: Sequence[int], index: Index | None = None) -> Read:
     where = index if index is not None else (0,) * len(node.grid)
     driver = tuple(a if a < len(grid) else -1 for a in range(len(node.grid)))
     maps = tuple(
-        At(grid[a] if a >= 0 else 1, n, c)
-        for a, n, c in zip(driver, node.grid, where, strict=True)
+        At(grid[a] if a >= 0 else 1, n, c) for a, n, c in zip(driver, node.grid, where, strict=True)
     )
     return Read(node, driver, maps)
 
@@ -105,9 +104,7 @@ def one(node: Node, grid: Sequence[int], index: Index | None = None) -> Read:
 def everything(node: Node, grid: Sequence[int], delivery: Delivery = "list") -> Read:
     """Every task of a reader with this grid reads all values."""
     driver = tuple(a if a < len(grid) else -1 for a in range(len(node.grid)))
-    maps = tuple(
-        All(grid[a] if a >= 0 else 1, n) for a, n in zip(driver, node.grid, strict=True)
-    )
+    maps = tuple(All(grid[a] if a >= 0 else 1, n) for a, n in zip(driver, node.grid, strict=True))
     return Read(node, driver, maps, delivery)
 
 
@@ -239,7 +236,7 @@ class Node(metaclass=_NodeType):
         if all(new is old for new, old in zip(inputs, self.inputs, strict=True)):
             return self
         queue = iter(inputs)
-        values = []
+        values: list[Any] = []
         for value in self.fields():
             if isinstance(value, Node):
                 values.append(next(queue))
@@ -302,8 +299,7 @@ class Map(Node):
         """How the inputs are read; by default each at the same coordinates, and an input with a
         single value by everybody."""
         return tuple(
-            same(node) if node.grid == self.grid else one(node, self.grid)
-            for node in self.inputs
+            same(node) if node.grid == self.grid else one(node, self.grid) for node in self.inputs
         )
 
     def kernel(self) -> Kernel:

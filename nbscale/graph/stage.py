@@ -124,9 +124,7 @@ class Edge:
     @property
     def is_same(self) -> bool:
         """Consumer and producer have the same coordinates, up to a permutation of axes."""
-        return all(isinstance(m, Each) for m in self.maps) and len(set(self.axes)) == len(
-            self.axes
-        )
+        return all(isinstance(m, Each) for m in self.maps) and len(set(self.axes)) == len(self.axes)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

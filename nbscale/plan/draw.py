@@ -103,4 +103,3 @@ def _box(where: tuple[int, int], stage: Stage) -> str:
         f'<text x="{x + _WIDTH // 2}" y="{y + 35}" text-anchor="middle" fill="#666" '
         f'font-size="10">{tasks}</text></g>'
     )
-

@@ -44,14 +44,14 @@ def _of(node: Node, inputs: Sequence[Estimate], learned: Learned) -> Estimate:
     count = None if isinstance(node, Adaptive) else math.prod(node.grid)
     seen = learned.sizes.get(node.key)
     if seen and count:
-        rows = sum(r for r, _ in seen.values()) * count / len(seen)
+        rows: float = sum(r for r, _ in seen.values()) * count / len(seen)
         nbytes = sum(b for _, b in seen.values()) * count / len(seen)
         return Estimate(rows, nbytes, _seconds(node, nbytes, inputs))
     if isinstance(node, Source):
         each = node.nbytes()
         total = None if each is None or count is None else each * count
-        rows = getattr(node, "rows", None)
-        return Estimate(rows, total, None if total is None else total / _READ)
+        known = getattr(node, "rows", None)
+        return Estimate(known, total, None if total is None else total / _READ)
     sizes = [i.nbytes for i in inputs if i.nbytes is not None]
     if not sizes:
         return Estimate(None, None, None)

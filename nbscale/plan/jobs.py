@@ -16,7 +16,8 @@ from nbscale.events import Place
 from nbscale.expr.node import Adaptive, Node, walk
 from nbscale.graph.job import Done, Failure, Grow, Observation, Reply, Watch
 from nbscale.graph.stage import Stage
-from nbscale.plan.lower import Drafts, Emitted, Wanted, lower
+from nbscale.plan.draft import Drafts
+from nbscale.plan.lower import Emitted, Wanted, lower
 from nbscale.plan.rewrite import carry_places, substitute
 
 __all__ = ["Learned", "PlanJob", "Replannable"]

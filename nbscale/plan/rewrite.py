@@ -69,9 +69,7 @@ def signature(node: Node) -> Any:
     return getattr(node, "signature", None)
 
 
-def carry_places(
-    places: dict[str, Place], before: Iterable[Node], after: Iterable[Node]
-) -> None:
+def carry_places(places: dict[str, Place], before: Iterable[Node], after: Iterable[Node]) -> None:
     """Give every new node the place of the root it came under, if it has none.
 
     ``places`` is changed in place: it grows with the plan.
@@ -102,9 +100,7 @@ def rewrite(
             continue
         for new, old in zip(after, current, strict=True):
             if signature(new) != signature(old):
-                msg = (
-                    f"rule {rule.name} changed {old!r}: {signature(old)} became {signature(new)}"
-                )
+                msg = f"rule {rule.name} changed {old!r}: {signature(old)} became {signature(new)}"
                 raise AssertionError(msg)
         carry_places(places, current, after)
         changes.append(Change(rule.name, current, after))
