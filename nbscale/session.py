@@ -85,29 +85,20 @@ class RunRecord:
 
 
 class _Collecting:
-    """Hands delivered values to the gather of their result, made when the first one arrives."""
+    """Makes the gather of each result when its stage joins the run, anew if it is planned anew."""
 
     def __init__(self, requests: Sequence[Request], job: PlanJob) -> None:
         self._requests = requests
         self._job = job
         self._gathers: dict[int, Gather] = {}
-        self._lock = threading.Lock()
 
-    def _gather(self, result: int) -> Gather:
-        gather = self._gathers.get(result)
-        if gather is None:
-            with self._lock:
-                gather = self._gathers.get(result)
-                if gather is None:
-                    gather = self._requests[result].gather(self._job.roots[result])
-                    self._gathers[result] = gather
-        return gather
-
-    def __call__(self, result: int, index: Index, value: Any) -> None:
-        self._gather(result).take(index, value)
+    def __call__(self, result: int, /) -> Callable[[Index, Any], None]:
+        gather = self._requests[result].gather(self._job.roots[result])
+        self._gathers[result] = gather
+        return gather.take
 
     def results(self) -> list[Any]:
-        return [self._gather(i).result() for i in range(len(self._requests))]
+        return [self._gathers[i].result() for i in range(len(self._requests))]
 
 
 class Session:
