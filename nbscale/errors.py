@@ -70,11 +70,32 @@ def trim_traceback(error: BaseException) -> BaseException:
     """Keep of an error's traceback what is the user's: her call, and her function if it raised.
 
     Frames of nbscale go, and with them those of libraries that nbscale called; from the first
-    frame of the user's below them on, everything stays. Changes the error in place and returns it.
+    frame of the user's below them on, everything stays. A cause that has no frame of hers is left
+    out. Changes the error in place and returns it.
     """
+    error.__traceback__ = _users_part(error.__traceback__)
+    seen = {id(error)}
+    current = error
+    while True:
+        cause = current.__cause__
+        if cause is None and not current.__suppress_context__:
+            cause = current.__context__
+        if cause is None or id(cause) in seen:
+            return error
+        seen.add(id(cause))
+        cause.__traceback__ = _users_part(cause.__traceback__, inside=True)
+        if cause.__traceback__ is None:
+            current.__cause__ = None
+            current.__suppress_context__ = True
+            return error
+        current = cause
+
+
+def _users_part(trace: TracebackType | None, *, inside: bool = False) -> TracebackType | None:
+    """The frames that are the user's, relinked. ``inside``: the trace begins below a call of ours,
+    as that of a cause does."""
     kept: list[TracebackType] = []
-    hiding = False
-    trace = error.__traceback__
+    hiding = inside
     while trace is not None:
         name = trace.tb_frame.f_globals.get("__name__", "")
         if name == _OURS or name.startswith(_OURS + "."):
@@ -86,7 +107,7 @@ def trim_traceback(error: BaseException) -> BaseException:
     linked: TracebackType | None = None
     for trace in reversed(kept):
         linked = TracebackType(linked, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
-    return error.with_traceback(linked)
+    return linked
 
 
 _OURS = __name__.partition(".")[0]

@@ -1,0 +1,343 @@
+# ruff: noqa: PTH - paths stay text: users and fsspec give them so, and globs go by it
+"""Which files are meant, what identifies them, and the only places where they are opened.
+
+Paths, lists of paths, globs and fsspec URLs become ``SourceFile`` records. Local files are opened
+by ``open``, everything else by fsspec. A file that changed after it was listed is never read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import difflib
+import glob
+import os
+import posixpath
+from collections.abc import Iterable, Mapping
+from typing import IO, Any, TypeAlias
+
+import fsspec
+
+from nbscale.errors import SourceChanged
+
+__all__ = [
+    "Paths",
+    "SourceFile",
+    "check_unchanged",
+    "compression_of",
+    "open_file",
+    "read_range",
+    "resolve",
+]
+
+Paths: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
+
+_MAGIC = frozenset("*?[")
+_COMPRESSIONS = {
+    ".gz": "gzip",
+    ".bz2": "bz2",
+    ".xz": "xz",
+    ".zst": "zstd",
+    ".zip": "zip",
+    ".tar": "tar",
+    ".tar.gz": "tar",
+    ".tar.bz2": "tar",
+    ".tar.xz": "tar",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file as it was when it was listed.
+
+    Attributes
+    ----------
+    path
+        Absolute local path, or the URL.
+    size
+        Bytes, or None where the server does not say.
+    mtime
+        Time of the last change in nanoseconds since 1970, or None where there is none.
+    etag
+        The server's own mark of the content, or None.
+    protocol
+        ``"file"`` for local files, else that of the URL.
+    options
+        Sorted items of ``storage_options``; kept out of the repr because they may hold secrets.
+    """
+
+    path: str
+    size: int | None
+    mtime: int | None = None
+    etag: str | None = None
+    protocol: str = "file"
+    options: tuple[tuple[str, Any], ...] = dataclasses.field(default=(), repr=False)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return posixpath.basename(self.path.replace(os.sep, "/"))
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What stands for the content in keys and caches."""
+        return (self.path, self.size, self.mtime, self.etag)
+
+
+def resolve(
+    paths: Paths, storage_options: Mapping[str, Any] | None = None
+) -> tuple[SourceFile, ...]:
+    """List the files that paths mean.
+
+    A list keeps its order; what a glob matches is sorted by name. ``**`` matches any depth.
+
+    Parameters
+    ----------
+    paths
+        A path, a glob, a URL known to fsspec, or several of them.
+    storage_options
+        Passed to the file systems of URLs.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a path does not exist or a glob matches nothing; the message names near misses.
+    IsADirectoryError
+        If a path is a directory.
+    ValueError
+        If the list is empty, or ``storage_options`` are given for local paths only.
+    TypeError
+        If a path is neither text nor path-like.
+
+    Notes
+    -----
+    Costs one ``stat`` a file, or the listing that the server offers; nothing is opened.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for name in ("b.csv", "a.csv"):
+    ...     _ = (folder / name).write_text("x")
+    >>> [file.name for file in resolve(folder / "*.csv")]
+    ['a.csv', 'b.csv']
+    """
+    if isinstance(paths, (str, os.PathLike)):
+        listed: list[Any] = [paths]
+    elif isinstance(paths, Iterable) and not isinstance(paths, (bytes, Mapping)):
+        listed = list(paths)
+        if not listed:
+            raise ValueError("the list of paths is empty: give at least one file")
+    else:
+        raise TypeError(f"a path is text or a pathlib.Path, not {type(paths).__name__}")
+    options = tuple(sorted((storage_options or {}).items()))
+    found: list[SourceFile] = []
+    remote = False
+    for path in map(_text, listed):
+        if _is_url(path):
+            remote = True
+            found.extend(_resolve_url(path, options))
+        else:
+            found.extend(_resolve_local(path))
+    if options and not remote:
+        raise ValueError("storage_options are for URLs (such as s3://...), and all paths are local")
+    return tuple(found)
+
+
+def _text(path: Any) -> str:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"a path is text or a pathlib.Path, not {type(path).__name__}")
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise TypeError("a path is text, not bytes")
+    return os.path.expanduser(text)
+
+
+def _is_url(path: str) -> bool:
+    return "://" in path or "::" in path
+
+
+def _resolve_local(path: str) -> list[SourceFile]:
+    if os.path.exists(path) or not _MAGIC.intersection(path):
+        return [_stat_local(path)]
+    matches = [p for p in sorted(glob.glob(path, recursive=True)) if not os.path.isdir(p)]
+    if not matches:
+        raise FileNotFoundError(_nothing_matches(path))
+    return [_stat_local(p) for p in matches]
+
+
+def _stat_local(path: str) -> SourceFile:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(_nothing_matches(path)) from None
+    if os.path.isdir(path):
+        raise IsADirectoryError(
+            f"{path!r} is a directory: say which files in it, for example "
+            f"{os.path.join(path, '*')!r}"
+        )
+    return SourceFile(os.path.abspath(path), status.st_size, status.st_mtime_ns)
+
+
+def _nothing_matches(pattern: str) -> str:
+    """Say what was looked for, where, and what is there that looks like it."""
+    place, name = os.path.split(pattern)
+    while _MAGIC.intersection(place) or (place and not os.path.isdir(place)):
+        place, name = os.path.split(place)
+    try:
+        there = sorted(os.listdir(place or "."))
+    except OSError:
+        there = []
+    near = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
+    what = "no file matches" if _MAGIC.intersection(pattern) else "there is no file"
+    message = f"{what} {pattern!r}"
+    if not os.path.isabs(pattern):
+        message += f" (looked from {os.getcwd()!r})"
+    if near:
+        names = ", ".join(repr(os.path.join(place, n)) for n in near)
+        return f"{message}; there is {names}"
+    return f"{message}; {place or os.getcwd()!r} holds {len(there)} entries, none with a like name"
+
+
+def _resolve_url(url: str, options: tuple[tuple[str, Any], ...]) -> list[SourceFile]:
+    chain, _, last = url.rpartition("::")
+    protocol = last.partition("://")[0] if "://" in last else "file"
+    if chain or not _MAGIC.intersection(last):
+        return [_stat_url(url, protocol, options)]
+    fs, path = fsspec.core.url_to_fs(last, **dict(options))
+    matches = [fs.unstrip_protocol(p) for p in sorted(fs.glob(path)) if not fs.isdir(p)]
+    if not matches:
+        raise FileNotFoundError(f"no file matches {url!r}")
+    return [_stat_url(match, protocol, options) for match in matches]
+
+
+def _stat_url(url: str, protocol: str, options: tuple[tuple[str, Any], ...]) -> SourceFile:
+    fs, path = fsspec.core.url_to_fs(url, **dict(options))
+    try:
+        info = fs.info(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {url!r}") from None
+    if info.get("type") == "directory":
+        raise IsADirectoryError(f"{url!r} is a directory: say which files in it, as {url}/*")
+    etag = info.get("ETag") or info.get("etag") or info.get("md5Hash")
+    mark = None if etag is None else str(etag)
+    return SourceFile(url, info.get("size"), _mtime(info), mark, protocol, options)
+
+
+def _mtime(info: Mapping[str, Any]) -> int | None:
+    for name in ("mtime", "LastModified", "last_modified", "updated", "created"):
+        value = info.get(name)
+        if isinstance(value, dt.datetime):
+            return int(value.timestamp() * 1e6) * 1000
+        if isinstance(value, (int, float)):
+            return int(value * 1e6) * 1000
+    return None
+
+
+def check_unchanged(file: SourceFile) -> None:
+    """Look whether a file is still what was listed.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it has vanished.
+    SourceChanged
+        If its size, time or mark differ.
+    """
+    try:
+        if file.protocol == "file":
+            now = _stat_local(file.path)
+        else:
+            fs, path = fsspec.core.url_to_fs(file.path, **dict(file.options))
+            fs.invalidate_cache(path)
+            now = _stat_url(file.path, file.protocol, file.options)
+    except FileNotFoundError:
+        raise FileNotFoundError(_vanished(file)) from None
+    if now.identity != file.identity:
+        raise SourceChanged(_changed(file, now.size))
+
+
+def _vanished(file: SourceFile) -> str:
+    return (
+        f"{file.path!r} vanished between the time it was listed and the time it was read; "
+        f"make the collection anew from the files there are"
+    )
+
+
+def _changed(file: SourceFile, size: int | None) -> str:
+    what = "its time changed" if size == file.size else f"{file.size} bytes became {size}"
+    return (
+        f"{file.path!r} was changed between the time it was listed and the time it was read "
+        f"({what}); make the collection anew to read what it holds now"
+    )
+
+
+def open_file(file: SourceFile, mode: str = "rb") -> IO[Any]:
+    """Open a file: by ``open`` if it is local, else by fsspec.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file to be read has vanished since it was listed.
+    SourceChanged
+        If a local file to be read has another size or time than when it was listed.
+    """
+    if file.protocol != "file":
+        try:
+            fs, path = fsspec.core.url_to_fs(file.path, **dict(file.options))
+            return fs.open(path, mode)  # type: ignore[no-any-return]
+        except FileNotFoundError:
+            raise FileNotFoundError(_vanished(file)) from None
+    try:
+        handle = open(file.path, mode)  # noqa: SIM115 - the caller closes it
+    except FileNotFoundError:
+        raise FileNotFoundError(_vanished(file)) from None
+    if "r" in mode:
+        status = os.fstat(handle.fileno())
+        if (status.st_size, status.st_mtime_ns) != (file.size, file.mtime):
+            handle.close()
+            raise SourceChanged(_changed(file, status.st_size))
+    return handle
+
+
+def read_range(file: SourceFile, start: int = 0, stop: int | None = None) -> bytes:
+    """Read the bytes ``start .. stop-1`` (to the end, if None): one request, nothing more.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file has vanished.
+    SourceChanged
+        If a local file has changed, or the range ends early though the file should be longer.
+    """
+    if file.protocol == "file":
+        with open_file(file) as handle:
+            handle.seek(start)
+            data: bytes = handle.read(-1 if stop is None else max(0, stop - start))
+    else:
+        fs, path = fsspec.core.url_to_fs(file.path, **dict(file.options))
+        try:
+            data = fs.cat_file(path, start=start, end=stop)
+        except FileNotFoundError:
+            raise FileNotFoundError(_vanished(file)) from None
+    if file.size is not None:
+        expected = (file.size if stop is None else min(stop, file.size)) - start
+        if len(data) < expected:
+            raise SourceChanged(_changed(file, start + len(data)))
+    return data
+
+
+def compression_of(file: SourceFile, compression: Any = "infer") -> str | None:
+    """Name the compression of a file as pandas infers it from its name, or as it was given.
+
+    Examples
+    --------
+    >>> compression_of(SourceFile("/data/a.csv.gz", 10)), compression_of(SourceFile("a.csv", 10))
+    ('gzip', None)
+    """
+    if isinstance(compression, Mapping):
+        compression = compression.get("method", "infer")
+    if compression is None or compression != "infer":
+        return None if compression is None else str(compression)
+    name = file.name.lower()
+    return next((what for end, what in _COMPRESSIONS.items() if name.endswith(end)), None)
