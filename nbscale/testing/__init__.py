@@ -1,0 +1,1 @@
+"""Contracts that engines, stores and operations must pass. Shipped, so that others can use them."""
