@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 import nbscale.dataframe as nd
+from nbscale.collection import wrap
+from nbscale.dataframe.source import FromPandas, Snapshot
 
 FRAMES = ("range", "sorted", "repeats", "text", "dates", "empty")
 
@@ -47,18 +49,29 @@ def standard(name: str, rows: int = 60, seed: int = 0) -> pd.DataFrame:
     return data.set_axis(index)
 
 
+CUTS = ("one", "five", "holes")
+
+
 def cut(data: pd.DataFrame, how: str):
-    """The frame, lazy: in one part, in five, or with empty partitions among others."""
-    match how:
-        case "one":
-            return nd.from_pandas(data, npartitions=1)
-        case "five":
-            return nd.from_pandas(data, npartitions=5)
-        case "holes":
-            return nd.from_pandas(data, npartitions=7).map_partitions(_itself)
-        case _:
-            raise KeyError(how)
+    """The frame as (pandas, lazy): in one part, in five, or with empty partitions among others.
 
-
-def _itself(part):
-    return part
+    The two are equal; with holes both went through a filter, which may change the type of the
+    index as it does in pandas.
+    """
+    if how != "holes":
+        return data, nd.from_pandas(data, npartitions={"one": 1, "five": 5}[how])
+    parts = [data.iloc[i * len(data) // 4 : (i + 1) * len(data) // 4] for i in range(4)]
+    filler = data.iloc[:3] if len(data) else data
+    marked = [
+        part.assign(leave=leave)
+        for pair in zip([filler] * 4, parts, strict=True)
+        for part, leave in zip(pair, (True, False), strict=True)
+    ]
+    whole = pd.concat([*marked, filler.assign(leave=True)])
+    lengths = [len(part) for part in marked] + [len(filler)]
+    bounds = tuple(np.concatenate([[0], np.cumsum(lengths)]).tolist())
+    lazy = wrap(FromPandas(Snapshot(whole), bounds))
+    return (
+        whole[~whole["leave"]].drop(columns="leave"),
+        lazy[~lazy["leave"]].drop(columns="leave"),
+    )

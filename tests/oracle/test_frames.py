@@ -1,0 +1,79 @@
+"""Every row of the table, on every standard frame, cut in several ways, on every engine."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import warnings
+
+import pandas as pd
+import pytest
+
+import tests.oracle
+from nbscale.testing.oracle import assert_same
+from tests.oracle.frames import CUTS, FRAMES, cut, standard
+
+TABLES = [
+    importlib.import_module(f"tests.oracle.{module.name}")
+    for module in pkgutil.iter_modules(tests.oracle.__path__)
+    if module.name.startswith("frame_cases_")
+]
+CASES = [case for table in TABLES for case in table.CASES]
+ENGINES = ("inline", "threads")
+
+
+def test_names_are_unique():
+    names = [case.name for case in CASES]
+    assert len(names) == len(set(names)), [n for n in names if names.count(n) > 1]
+
+
+@pytest.mark.parametrize("how", CUTS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_equal_to_pandas(case, how):
+    for name in case.on or FRAMES:
+        data, lazy = cut(standard(name), how)
+        others = [cut(standard(name, rows=20, seed=1), how)] if case.two else []
+        check(case, name, (data, *(o[0] for o in others)), (lazy, *(o[1] for o in others)))
+
+
+def check(case, name, plain, lazy):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            want = case.run(*plain)
+        except Exception as error:  # noqa: BLE001 - whatever pandas raises is what is expected
+            check_raises(case, name, lazy, error)
+            return
+        scale = absolute(case, plain) if case.rule == "sum" else None
+        made = case.run(*lazy)
+        for engine in ENGINES:
+            got = made.compute(engine=None if engine == "threads" else engine)
+            try:
+                assert_same(got, want, case.rule, scale)
+            except AssertionError as error:
+                error.add_note(f"case {case.name!r} on frame {name!r}, engine {engine}")
+                raise
+
+
+def check_raises(case, name, lazy, error):
+    """pandas raises: so must the lazy frame, when made or when computed, with the same type."""
+    with pytest.raises(type(error)):
+        case.run(*lazy).compute(engine="inline")
+
+
+def absolute(case, plain):
+    """The same operation on absolute values: what rounding is measured against."""
+    positive = [
+        frame.assign(**{c: frame[c].abs() for c in frame.select_dtypes("float")})
+        for frame in plain
+    ]
+    try:
+        return case.run(*positive)
+    except Exception:  # noqa: BLE001 - then the answer itself is the measure
+        return None
+
+
+def test_frames_are_cut_as_said():
+    _, lazy = cut(standard("range"), "holes")
+    lengths = lazy.map_partitions(lambda part: pd.Series([len(part)])).compute().tolist()
+    assert lengths == [0, 15, 0, 15, 0, 15, 0, 15, 0]
