@@ -1,0 +1,313 @@
+"""What every engine offers, and what the caller of a run holds.
+
+An engine runs a job's tasks and says what happened; it decides nothing. It is found by the entry
+point group ``nbscale.engines``, so a package of its own can bring another.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import importlib.metadata
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from nbscale.errors import EngineError
+from nbscale.events import Observer, Place
+from nbscale.graph.job import Job
+from nbscale.store.base import Ref
+
+__all__ = [
+    "Capabilities",
+    "Deliver",
+    "Engine",
+    "RunInfo",
+    "Take",
+    "Ticket",
+    "deadline",
+    "forbid_here",
+    "load_engine",
+    "serving",
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do.
+
+    Attributes
+    ----------
+    user_code
+        It may run functions of the user's: a task that never ends can be stopped.
+    parallel
+        Tasks run at the same time.
+    processes
+        Tasks run outside the kernel.
+    """
+
+    user_code: bool
+    parallel: bool
+    processes: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What a run is called in events.
+
+    Attributes
+    ----------
+    run
+        Its number.
+    what
+        Its result in the user's words.
+    reason
+        Why it runs on this engine.
+    place
+        Where the user asked for it.
+    """
+
+    run: int
+    what: str = ""
+    reason: str = ""
+    place: Place | None = None
+
+
+Take: TypeAlias = Callable[[tuple[int, ...], Any], None]
+"""``take(index, value)``: called once for each task of a result's stage, with its original index,
+in any order, from any thread: the one that ran the task if it is in this process."""
+
+
+class Deliver(Protocol):
+    """Where results go."""
+
+    def __call__(self, result: int, /) -> Take:
+        """Return where the values of a result go from now on.
+
+        Called when the stage of that result joins the run, and again if the stage is taken back
+        and planned anew: whatever the first ``take`` was given then counts no more, though a task
+        that was under way may still call it.
+        """
+
+
+class Ticket:
+    """A run that was handed to an engine.
+
+    Parameters
+    ----------
+    cancel
+        Stops the run; only posts a message, so it may be called anywhere.
+    """
+
+    patience = 2.0
+    """Seconds an interrupted waiter gives the engine to stop what still runs."""
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        self._cancel = cancel
+        self._over = threading.Event()
+        self._error: BaseException | None = None
+        self._trace: Any = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is over, whatever its outcome."""
+        return self._over.is_set()
+
+    def finish(self, error: BaseException | None) -> None:
+        """Say that the run is over; for the engine."""
+        self._error = error
+        self._trace = None if error is None else error.__traceback__
+        self._over.set()
+
+    def cancel(self) -> None:
+        """Ask for the run to be stopped; returns at once."""
+        self._cancel()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until the run is over.
+
+        An interrupt can only hit this wait. It stops the run, waits until nothing of it is running
+        any more (for at most ``patience`` seconds), and passes on.
+
+        Parameters
+        ----------
+        timeout
+            Seconds, or None for as long as it takes.
+
+        Raises
+        ------
+        TimeoutError
+            If the run is not over in time; it goes on.
+        RunCancelled
+            If the run was stopped.
+        BaseException
+            What a task raised, unchanged but for a note that says where.
+        """
+        try:
+            over = self._stay(timeout)
+        except BaseException:
+            self._leave()
+            raise
+        if not over:
+            raise TimeoutError(f"the run is not over after {timeout} s; it goes on")
+        if self._error is not None:
+            # The same trace each time: waiting twice must not grow it.
+            raise self._error.with_traceback(self._trace)
+
+    def settle(self, timeout: float | None) -> bool:
+        """Wait until the run is over, whatever its outcome; False if it is not in time."""
+        return self._over.wait(timeout)
+
+    def _stay(self, timeout: float | None) -> bool:
+        """Stay until the run is over (True) or time is up."""
+        return self.settle(timeout)
+
+    def _leave(self) -> None:
+        """Stop the run, because its waiter was interrupted."""
+        self._cancel()
+        self.settle(self.patience)
+
+
+class Engine(abc.ABC):
+    """Runs jobs. Started at first use, may be closed and started again.
+
+    Attributes
+    ----------
+    name
+        As in its entry point.
+    capabilities
+        What it can do.
+    """
+
+    name: str
+    capabilities: Capabilities
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Get ready; does nothing if it is."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Stop every run and give everything back; does nothing if it was not started."""
+
+    @abc.abstractmethod
+    def put(self, value: Any) -> Ref:
+        """Keep a value for as long as the answer lives."""
+
+    @abc.abstractmethod
+    def get(self, ref: Ref) -> Any:
+        """The value that was put."""
+
+    @abc.abstractmethod
+    def run(
+        self, job: Job, *, info: RunInfo, deliver: Deliver, observers: Sequence[Observer] = ()
+    ) -> Ticket:
+        """Begin to run a job; its first step is taken in the calling thread.
+
+        Parameters
+        ----------
+        job
+            Gives stages, and more of them as it sees values.
+        info
+            What the run is called.
+        deliver
+            Where results go.
+        observers
+            Called with every event, one at a time, on a thread of their own.
+
+        Raises
+        ------
+        EngineError
+            If called where waiting would stop everything: on an engine's own thread.
+        """
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Stop a run. Returns at once; who waits for it gets ``RunCancelled``."""
+        ticket.cancel()
+
+    @abc.abstractmethod
+    def scale(self, n: int) -> None:
+        """Change how many tasks run at the same time, from now on.
+
+        Raises
+        ------
+        EngineError
+            If this engine cannot.
+        """
+
+
+GROUP = "nbscale.engines"
+
+
+def load_engine(name: str) -> Engine:
+    """Make the engine of that name; it is not started yet.
+
+    Raises
+    ------
+    EngineError
+        If there is none of that name (the message lists those there are), or if something it
+        needs is not installed (the message says what to install).
+
+    Examples
+    --------
+    >>> load_engine("inline").capabilities.user_code
+    True
+    """
+    entries = importlib.metadata.entry_points(group=GROUP)
+    entry = next((entry for entry in entries if entry.name == name), None)
+    if entry is None:
+        known = ", ".join(sorted({entry.name for entry in entries})) or "none"
+        raise EngineError(f"there is no engine {name!r}; installed are: {known}")
+    try:
+        made = entry.load()
+    except ImportError as error:
+        dist = entry.dist.name if entry.dist is not None else "nbscale"
+        raise EngineError(
+            f"the engine {name!r} needs {error.name or 'a package'}, which is missing: "
+            f"pip install '{dist}[{name}]'"
+        ) from error
+    engine: Engine = made()
+    return engine
+
+
+_serving: dict[int, str] = {}
+os.register_at_fork(after_in_child=_serving.clear)
+
+
+class serving:  # noqa: N801 - reads as a sentence: with serving("runs observers"):
+    """Mark the calling thread as one that keeps runs going, so that it must not wait for one."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        _serving[threading.get_ident()] = self._what
+
+    def __exit__(self, *raised: object) -> None:
+        del _serving[threading.get_ident()]
+
+
+def forbid_here() -> None:
+    """Raise if the calling thread is one that keeps runs going.
+
+    Raises
+    ------
+    EngineError
+        Says which thread it is and what to do instead.
+    """
+    what = _serving.get(threading.get_ident())
+    if what is not None:
+        raise EngineError(
+            f"nothing can be computed on the thread that {what}, since the run would wait for "
+            "that thread; keep what you need and compute it in the cell or the script"
+        )
+
+
+def deadline(timeout: float | None) -> Callable[[], float | None]:
+    """A function that says how many seconds of a timeout are left, never below 0."""
+    if timeout is None:
+        return lambda: None
+    end = time.monotonic() + timeout
+    return lambda: max(0.0, end - time.monotonic())

@@ -1,0 +1,129 @@
+"""What this process may use of the machine: cores and bytes, containers and limits considered."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from nbscale import config
+
+__all__ = ["budget", "cores", "workers"]
+
+_SHARE = 0.6
+"""Of the memory there is, what the work may add: the rest is for the kernel and everybody else."""
+
+_UNLIMITED = 1 << 60
+"""Kernels write "no limit" as a number near 2**63."""
+
+
+def workers() -> int:
+    """Tasks to run at the same time: the setting ``n_workers``, else the cores there are."""
+    return config.get().n_workers or cores()
+
+
+def budget() -> int:
+    """Bytes that the work may use: the setting ``memory_limit``, else 0.6 of what there is."""
+    limit = config.get().memory_limit
+    return limit if limit is not None else int(memory() * _SHARE)
+
+
+def cores(root: Path = Path("/")) -> int:
+    """Cores this process may use: the least of its affinity and the quota of its control groups.
+
+    Parameters
+    ----------
+    root
+        Where ``proc`` and ``sys`` are found.
+    """
+    count = float(_affinity())
+    for folder in _groups(root, "cpu"):
+        quota, period = _quota(folder)
+        if quota is not None and quota > 0:
+            count = min(count, quota / period)
+    return max(1, math.ceil(count))
+
+
+def memory(root: Path = Path("/")) -> int:
+    """Bytes this process could ever use: the least of physical memory, control groups and rlimits.
+
+    Parameters
+    ----------
+    root
+        Where ``proc`` and ``sys`` are found.
+    """
+    least = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for folder in _groups(root, "memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            limit = _number(folder / name)
+            if limit is not None and 0 < limit < _UNLIMITED:
+                least = min(least, limit)
+    return min(least, *_rlimits()) if _rlimits() else least
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _rlimits() -> list[int]:
+    try:
+        import resource  # noqa: PLC0415 - not everywhere
+    except ImportError:
+        return []
+    found = []
+    for name in ("RLIMIT_AS", "RLIMIT_DATA"):
+        soft, _ = resource.getrlimit(getattr(resource, name))
+        if soft != resource.RLIM_INFINITY and 0 < soft < _UNLIMITED:
+            found.append(soft)
+    return found
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """Folders of the control groups this process is in, upwards, of both versions.
+
+    Inside a container the path may be that of the host, which is not there: then the root of the
+    controller, which is always there, is the container's own group.
+    """
+    lines = _text(root / "proc/self/cgroup") or ""
+    mount = root / "sys/fs/cgroup"
+    for line in lines.splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and controller not in controllers.split(","):
+            continue
+        top = mount / controllers if controllers else mount
+        if controllers and not top.is_dir():
+            top = mount / controller
+        folder = top / path.lstrip("/")
+        while folder != top:
+            yield folder
+            folder = folder.parent
+        yield top
+
+
+def _quota(folder: Path) -> tuple[float | None, float]:
+    """Microseconds of processor time for each period of so many, or None for no limit."""
+    both = (_text(folder / "cpu.max") or "").split()
+    if len(both) == 2:
+        return (None if both[0] == "max" else float(both[0])), float(both[1])
+    quota = _number(folder / "cpu.cfs_quota_us")
+    period = _number(folder / "cpu.cfs_period_us")
+    return (None if quota is None else float(quota)), float(period or 100_000)
+
+
+def _number(path: Path) -> int | None:
+    text = _text(path)
+    try:
+        return None if text is None else int(text)
+    except ValueError:  # "max"
+        return None
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None

@@ -1,0 +1,179 @@
+"""Running one task: where its inputs come from, what it gives, and what an error of it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+from nbscale.engines.base import Take
+from nbscale.engines.news import Wire
+from nbscale.graph.axismap import Each
+from nbscale.graph.stage import Edge, Stage
+from nbscale.store.base import Size, Table, measure
+
+__all__ = ["Work", "explain"]
+
+Feed: TypeAlias = Callable[[int], Any]
+"""One input of a task, from the task's number."""
+
+# More tasks than that are not measured one by one for later estimates: a table of a million sizes
+# costs more than it tells.
+_MOST_SIZES = 1 << 16
+
+
+class Work:
+    """A stage of a run, made ready for its tasks to be run by any thread.
+
+    Attributes
+    ----------
+    stage, table
+        The stage, and the values of its tasks.
+    run
+        The engine's record of the run; opaque here.
+    dead
+        Set when nobody wants its tasks any more: those not begun are skipped.
+    number
+        The run's number in events.
+    take
+        Where values go that the user wants.
+    taken
+        Marks tasks whose values were given to ``take``: one that is run again gives its value once.
+    wire
+        Where to tell that tasks begin and end, or None.
+    sizes
+        Rows and bytes of finished tasks not yet told to the job, or None if it does not care.
+    """
+
+    __slots__ = (
+        "_feeds",
+        "_index",
+        "_program",
+        "dead",
+        "number",
+        "run",
+        "sizes",
+        "stage",
+        "table",
+        "take",
+        "taken",
+        "wire",
+    )
+
+    def __init__(
+        self,
+        run: Any,
+        number: int,
+        stage: Stage,
+        table: Table,
+        producers: dict[int, Work],
+        take: Take | None,
+        wire: Wire | None,
+    ) -> None:
+        self.run = run
+        self.number = number
+        self.stage = stage
+        self.table = table
+        self.take = take
+        self.taken = bytearray(stage.n_tasks) if take is not None else b""
+        self.wire = wire
+        self.dead = False
+        measured = stage.value_of and stage.n_tasks <= _MOST_SIZES
+        self.sizes: dict[int, Size] | None = {} if measured else None
+        self._program = stage.program
+        self._index = _index(stage)
+        self._feeds = [
+            _feed(stage, edge, self if edge.producer == stage.number else producers[edge.producer])
+            for edge in stage.edges
+        ]
+
+    def execute(self, task: int) -> Size:
+        """Run a task, put its value where it belongs, and return its rows and bytes."""
+        index = self._index(task)
+        value = self._program(index, [feed(task) for feed in self._feeds])
+        if self.take is not None and not self.taken[task]:
+            self.taken[task] = 1  # type: ignore[index]
+            self.take(index, value)
+        self.table[task] = value
+        return measure(value)
+
+
+def _index(stage: Stage) -> Callable[[int], tuple[int, ...]]:
+    """The original coordinates of a task."""
+    if len(stage.axes) != 1:
+        return stage.index
+    axis = stage.axes[0]
+    if isinstance(axis, range) and axis == range(len(axis)):
+        return lambda task: (task,)
+    return lambda task: (int(axis[task]),)
+
+
+def _feed(stage: Stage, edge: Edge, producer: Work) -> Feed:
+    """How a task gets the values of one edge."""
+    reads = _reads(stage, edge, producer.stage)
+    value: Callable[[int], Any] = producer.table.__getitem__
+    if edge.pieces:
+        table = producer.table
+        piece = stage.flat_original
+
+        if edge.delivery == "one":
+            return lambda task: next(table[j][piece(task)] for j in reads(task))
+        if edge.delivery == "list":
+            return lambda task: _pieces(table, reads(task), piece(task))
+        return lambda task: (table[j][n] for n in (piece(task),) for j in reads(task))
+    if edge.delivery == "one":
+        if _is_straight(stage, edge, producer.stage):
+            return value
+        return lambda task: value(next(iter(reads(task))))
+    if edge.delivery == "list":
+        return lambda task: list(map(value, reads(task)))
+    return lambda task: map(value, reads(task))
+
+
+def _pieces(table: Table, producers: Iterable[int], piece: int) -> list[Any]:
+    return [table[j][piece] for j in producers]
+
+
+def _is_straight(stage: Stage, edge: Edge, producer: Stage) -> bool:
+    """Whether a task reads the producer's task of the same flat number."""
+    return (
+        edge.axes == tuple(range(len(stage.grid)))
+        and stage.grid == producer.grid
+        and all(isinstance(m, Each) for m in edge.maps)
+    )
+
+
+def _reads(stage: Stage, edge: Edge, producer: Stage) -> Callable[[int], Iterable[int]]:
+    """The producer's tasks that a task reads over an edge, as plain integers."""
+    if len(stage.grid) == 1 and edge.axes == (0,):
+        inputs = edge.maps[0].inputs
+        return lambda task: _plain(inputs(task))
+    return lambda task: _plain(stage.reads(task, edge, producer))
+
+
+def _plain(numbers: Iterable[int]) -> Iterable[int]:
+    """Plain integers: NumPy's would be slow keys."""
+    return numbers if isinstance(numbers, range) else map(int, numbers)
+
+
+def explain(error: BaseException, work: Work, task: int) -> None:
+    """Add a note to the error of a task: which operation, where the user wrote it, which part."""
+    number = error.__dict__.pop("__nbscale_step__", None)
+    steps = work.stage.program.steps
+    name, where = work.stage.name, ""
+    if number is not None and number < len(steps):
+        step = steps[number]
+        name = step.name
+        where = f" ({step.place})" if step.place is not None else ""
+    note = f"while running {name}{where}{_part(work.stage, task)}"
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+
+
+def _part(stage: Stage, task: int) -> str:
+    """Which part of the whole a task makes, counted as ``partitions[...]`` counts: from 0."""
+    index, grid = stage.index(task), stage.original_grid
+    if all(n == 1 for n in grid):
+        return ""
+    if len(grid) == 1:
+        return f", on partition {index[0]} of 0 to {grid[0] - 1}"
+    return f", on chunk {index} of {' x '.join(map(str, grid))}, counted from 0"
