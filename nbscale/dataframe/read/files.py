@@ -1,4 +1,4 @@
-# ruff: noqa: PTH - paths stay text: users and fsspec give them so, and globs go by it
+# ruff: noqa: PTH100, PTH109, PTH110, PTH111, PTH112, PTH116, PTH117, PTH118, PTH123, PTH207, PTH208 - paths stay text: users and fsspec give them so
 """Which files are meant, what identifies them, and the only places where they are opened.
 
 Paths, lists of paths, globs and fsspec URLs become ``SourceFile`` records. Local files are opened
@@ -124,7 +124,7 @@ def resolve(
     """
     if isinstance(paths, (str, os.PathLike)):
         listed: list[Any] = [paths]
-    elif isinstance(paths, Iterable) and not isinstance(paths, (bytes, Mapping)):
+    elif isinstance(paths, Iterable) and not isinstance(paths, bytes):
         listed = list(paths)
         if not listed:
             raise ValueError("the list of paths is empty: give at least one file")
@@ -285,7 +285,7 @@ def open_file(file: SourceFile, mode: str = "rb") -> IO[Any]:
     if file.protocol != "file":
         try:
             fs, path = fsspec.core.url_to_fs(file.path, **dict(file.options))
-            return fs.open(path, mode)  # type: ignore[no-any-return]
+            return fs.open(path, mode)
         except FileNotFoundError:
             raise FileNotFoundError(_vanished(file)) from None
     try:

@@ -1,0 +1,409 @@
+"""Cut a CSV file in ranges of bytes that hold whole records, quoted line breaks and all.
+
+Where to cut is arithmetic: nothing is read for it. Which records belong to a range is found when it
+is read: those that *start* in it. A record starts after a line break outside quotes, so whoever reads
+a range must know whether it begins inside quotes. Two plans give the answer:
+
+*One pass*, while no quote has been seen: ranges begin outside quotes, and a range that meets a quote
+raises ``QuotesMet``. *Two passes*, once quotes are known: ``scan_quotes`` says for each range how it
+ends if it begins outside and if it begins inside quotes; ``start_states`` folds that along each file;
+then each range is read knowing its beginning. Both are exact: a quote opens a field only at the
+field's start, as in pandas' C parser, so a stray quote (``5" pipe``) is text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nbscale.dataframe.read.files import SourceFile, compression_of, read_range
+
+__all__ = [
+    "Block",
+    "Dialect",
+    "QuotesMet",
+    "Records",
+    "find_record_start",
+    "plan_blocks",
+    "quote_parity",
+    "read_block",
+    "scan_quotes",
+    "start_states",
+]
+
+_SLACK = 1 << 16
+_MAX_READ = 1 << 26
+
+
+class QuotesMet(Exception):
+    """A range holds quotes that the one-pass plan did not expect. A signal, no error of the user's."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dialect:
+    """What cutting needs to know of how the file is written.
+
+    Attributes
+    ----------
+    separator
+        The byte between fields.
+    quote
+        The byte around fields, or None if quotes mean nothing.
+    quoted
+        Whether quotes have been seen: then two passes are needed.
+    whole
+        Why files cannot be cut at all, or an empty text.
+    whole_if_quoted
+        Why files with quotes cannot be cut, or an empty text.
+    compression
+        As given to ``read_csv``.
+    """
+
+    separator: bytes = b","
+    quote: bytes | None = b'"'
+    quoted: bool = False
+    whole: str = ""
+    whole_if_quoted: str = ""
+    compression: Any = "infer"
+
+    @property
+    def two_pass(self) -> bool:
+        """Whether ranges must be scanned for quotes before they are read."""
+        return self.quoted and self.quote is not None and not self.stays_whole
+
+    @property
+    def stays_whole(self) -> str:
+        """Why a file is read in one piece, or an empty text."""
+        return self.whole or (self.whole_if_quoted if self.quoted else "")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Block:
+    """The records of a file that start in bytes ``start .. stop-1``.
+
+    ``stop`` is None for a whole file. ``first`` blocks hold the header.
+    """
+
+    file: SourceFile
+    start: int
+    stop: int | None
+
+    @property
+    def first(self) -> bool:
+        """Whether the block begins the file."""
+        return self.start == 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether the block is the file."""
+        return self.stop is None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Records:
+    """Whole records, and where in the file they begin."""
+
+    data: memoryview
+    offset: int
+
+
+def plan_blocks(
+    file: SourceFile, dialect: Dialect, blocksize: int | None, data_start: int = 0
+) -> tuple[Block, ...]:
+    """Cut a file in blocks of about ``blocksize`` bytes, without reading it.
+
+    Parameters
+    ----------
+    file
+        The file.
+    dialect
+        How it is written. What cannot be cut (compressed, escaped, ...) gives one block.
+    blocksize
+        Bytes, or None for one block a file.
+    data_start
+        Bytes up to the first record, which the first block must hold.
+
+    Examples
+    --------
+    >>> [(b.start, b.stop) for b in plan_blocks(SourceFile("a.csv", 100), Dialect(), 30)]
+    [(0, 33), (33, 66), (66, 100)]
+    """
+    size = file.size
+    if (
+        size is None
+        or blocksize is None
+        or dialect.whole
+        or compression_of(file, dialect.compression) is not None
+    ):
+        return (Block(file, 0, None),)
+    n = max(1, round(size / blocksize))
+    cuts = sorted({max(i * size // n, data_start if i else 0) for i in range(n)})
+    cuts = [c for c in cuts if c < size] or [0]
+    return tuple(Block(file, a, b) for a, b in zip(cuts, [*cuts[1:], size], strict=True))
+
+
+def quote_parity(data: bytes, quote: bytes = b'"') -> int:
+    """Count quotes, modulo two.
+
+    Examples
+    --------
+    >>> quote_parity(b'a,"b""c",d'), quote_parity(b'"a')
+    (0, 1)
+    """
+    return len(_positions(np.frombuffer(data, np.uint8), quote)) % 2
+
+
+def _positions(view: np.ndarray, byte: bytes) -> np.ndarray:
+    """Where a byte occurs; in slices that stay in the processor's cache."""
+    step = 1 << 18
+    found = [np.flatnonzero(view[i : i + step] == byte[0]) + i for i in range(0, len(view), step)]
+    return np.concatenate(found) if found else np.empty(0, np.intp)
+
+
+def _end_state(view: np.ndarray, quotes: np.ndarray, dialect: Dialect, *, inside: bool) -> bool:
+    """Whether a range ends inside quotes, given how it begins and where its quotes are.
+
+    Quotes alternate between opening and closing (a doubled quote closes and opens) unless one that
+    should open stands within a field, where it is text. Only then they are walked one by one.
+    """
+    fits = _opens(view, quotes[1 if inside else 0 :: 2], dialect, doubled=True)
+    if fits.all():
+        return bool((len(quotes) + inside) % 2)
+    can_open = _opens(view, quotes, dialect, doubled=False).tolist()
+    closed_at = -2
+    for position, opens in zip(quotes.tolist(), can_open, strict=True):
+        if inside:
+            inside, closed_at = False, position
+        elif opens or closed_at == position - 1:
+            inside = True
+    return inside
+
+
+def _opens(
+    view: np.ndarray, positions: np.ndarray, dialect: Dialect, *, doubled: bool
+) -> np.ndarray:
+    """Which quotes stand at the start of a field, or right after the quote that closed it."""
+    before = view[np.maximum(positions - 1, 0)]
+    starts = (before == dialect.separator[0]) | (before == 10) | (before == 13)
+    starts |= positions == 0
+    if doubled and dialect.quote is not None:
+        starts |= before == dialect.quote[0]
+    return starts
+
+
+def scan_quotes(block: Block, dialect: Dialect) -> tuple[bool, bool]:
+    """Say how a block ends: inside quotes, if it begins outside; and if it begins inside.
+
+    Reads the block in pieces of 64 MB at most; about a gigabyte a second.
+    """
+    if block.stop is None or dialect.quote is None:
+        return (False, False)
+    outside, inside = False, True
+    size = block.file.size or 0
+    for start in range(block.start, block.stop, _MAX_READ):
+        stop = min(block.stop, start + _MAX_READ)
+        base = max(start - 1, 0)
+        data = read_range(block.file, base, min(stop + _SLACK, size))
+        begin = _after_run(data, start - base, dialect.quote) if start else _bom(data)
+        end = _after_run(data, stop - base, dialect.quote)
+        view = np.frombuffer(data, np.uint8)
+        quotes = _positions(view[begin:end], dialect.quote) + begin
+        if not start:
+            view, quotes = view[begin:], quotes - begin
+        outside = _end_state(view, quotes, dialect, inside=outside)
+        inside = _end_state(view, quotes, dialect, inside=inside)
+    return outside, inside
+
+
+def _after_run(data: bytes, position: int, quote: bytes) -> int:
+    """Where the run of quotes ends that a cut goes through: all of it belongs to the left.
+
+    So a doubled quote is never cut in two, and each side can tell what its quotes mean.
+    """
+    if data[position - 1 : position] == quote:
+        while data[position : position + 1] == quote:
+            position += 1
+    return position
+
+
+def _bom(data: bytes) -> int:
+    return 3 if data.startswith(b"\xef\xbb\xbf") else 0
+
+
+def start_states(blocks: Sequence[Block], ends: Sequence[tuple[bool, bool]]) -> tuple[bool, ...]:
+    """Fold what ``scan_quotes`` found: which blocks begin inside quotes.
+
+    Examples
+    --------
+    >>> file = SourceFile("a.csv", 90)
+    >>> blocks = plan_blocks(file, Dialect(), 30) + plan_blocks(file, Dialect(), 90)
+    >>> start_states(blocks, [(True, False), (True, False), (False, True), (False, True)])
+    (False, True, False, False)
+    """
+    states: list[bool] = []
+    inside = False
+    for block, (if_outside, if_inside) in zip(blocks, ends, strict=True):
+        inside = False if block.first else inside
+        states.append(inside)
+        inside = if_inside if inside else if_outside
+    return tuple(states)
+
+
+def find_record_start(
+    data: bytes, position: int, inside: bool, dialect: Dialect, *, last: bool = True
+) -> int | None:
+    r"""Find where the next record starts: after the next line break outside quotes.
+
+    Parameters
+    ----------
+    data
+        Bytes of the file.
+    position
+        Where to begin to look.
+    inside
+        Whether ``position`` is inside quotes.
+    dialect
+        How the file is written.
+    last
+        Whether the file ends with ``data``: then the end is found if there is no line break.
+
+    Returns
+    -------
+    int or None
+        Index into ``data``; None if more bytes are needed to tell.
+
+    Examples
+    --------
+    >>> data = b'a,"b\nc"\nd,e\n'
+    >>> find_record_start(data, 0, False, Dialect()), find_record_start(data, 4, True, Dialect())
+    (8, 8)
+    """
+    end = len(data) if last else None
+    quote = dialect.quote
+    while True:
+        if inside and quote is not None:
+            position = data.find(quote, position)
+            if position < 0 or (position + 1 == len(data) and not last):
+                return end
+            doubled = data[position + 1 : position + 2] == quote
+            inside, position = doubled, position + 1 + doubled
+            continue
+        newline = data.find(b"\n", position)
+        stop = len(data) if newline < 0 else newline
+        opener = -1 if quote is None else _find_opener(data, position, stop, quote, dialect)
+        if opener < 0:
+            return newline + 1 if newline >= 0 else end
+        inside, position = True, opener + 1
+
+
+def _find_opener(data: bytes, start: int, stop: int, quote: bytes, dialect: Dialect) -> int:
+    position = data.find(quote, start, stop)
+    starts = dialect.separator + b"\n\r"
+    while position > 0 and data[position - 1] not in starts:
+        position = data.find(quote, position + 1, stop)
+    return position
+
+
+def read_block(
+    block: Block,
+    dialect: Dialect,
+    inside: bool | None = None,
+    data_start: int = 0,
+) -> Records:
+    """Read exactly the records that start in a block, beyond its end if the last one goes on.
+
+    Parameters
+    ----------
+    block
+        Which.
+    dialect
+        How the file is written.
+    inside
+        Whether the block begins inside quotes, by ``start_states``; None under the one-pass plan.
+    data_start
+        Bytes of header and first record: they belong to the first block.
+
+    Raises
+    ------
+    QuotesMet
+        Under the one-pass plan, if the block holds a quote.
+    FileNotFoundError, SourceChanged
+        If the file is no longer what was listed.
+
+    Notes
+    -----
+    One read of the block and 64 kB more; memory: the block.
+    """
+    if block.stop is None or (dialect.stays_whole and block.first):
+        return Records(memoryview(read_range(block.file)), 0)
+    size = block.file.size or 0
+    start = block.start if block.first else max(block.start, data_start)
+    stop = max(block.stop, data_start) if block.first else block.stop
+    if start >= stop or dialect.stays_whole:
+        return Records(memoryview(b""), start)
+    base = max(start - 1, 0)
+    data = read_range(block.file, base, min(stop + _SLACK, size))
+    quote = dialect.quote
+    if inside is None or quote is None:
+        plain = dataclasses.replace(dialect, quote=None)
+        records, held = _cut(block.file, data, base, (start, stop), False, plain)
+        if quote is not None:
+            end = records.offset + len(records.data) - base
+            if held.find(quote, 0, max(stop - base, end)) >= 0:
+                raise QuotesMet(block.file.path)
+        return records
+    return _cut(block.file, data, base, (start, stop), inside, dialect)[0]
+
+
+def _cut(
+    file: SourceFile,
+    data: bytes,
+    base: int,
+    span: tuple[int, int],
+    inside: bool,
+    dialect: Dialect,
+) -> tuple[Records, bytes]:
+    """Cut out the records that start in a span of the file; ``data`` begins at ``base``.
+
+    Reads on while the last record does. Returns the bytes read, too.
+    """
+    size = file.size or 0
+    stop = span[1] - base
+    first = _first_start(data, span[0] - base, inside, dialect, last=True)
+    if first is None or first >= stop:
+        # The record that covers the beginning started earlier, and covers all of this.
+        return Records(memoryview(b""), span[1]), data
+    at_stop = _state_at(data, first, stop, dialect)
+    step = _SLACK
+    while True:
+        end = _first_start(data, stop, at_stop, dialect, last=base + len(data) >= size)
+        if end is not None:
+            return Records(memoryview(data)[first:end], base + first), data
+        more = base + len(data)
+        data += read_range(file, more, min(more + step, size))
+        step = min(step * 2, _MAX_READ)
+
+
+def _first_start(
+    data: bytes, position: int, inside: bool, dialect: Dialect, *, last: bool
+) -> int | None:
+    """Where the first record at or after a position starts."""
+    if position == 0 or (not inside and data[position - 1 : position] == b"\n"):
+        return position
+    if dialect.quote is not None:
+        position = _after_run(data, position, dialect.quote)
+    return find_record_start(data, position, inside, dialect, last=last)
+
+
+def _state_at(data: bytes, first: int, stop: int, dialect: Dialect) -> bool:
+    """Whether position ``stop`` is inside quotes, seen from where a record starts."""
+    quote = dialect.quote
+    if quote is None or data.find(quote, first, stop) < 0:
+        return False
+    if first == 0:
+        first = _bom(data)
+    view = np.frombuffer(data, np.uint8)[first : _after_run(data, stop, quote)]
+    return _end_state(view, _positions(view, quote), dialect, inside=False)
