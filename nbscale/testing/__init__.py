@@ -1,1 +1,1 @@
-"""Contracts that engines, stores and operations must pass. Shipped, so that others can use them."""
+"""Contracts that every engine and operation must pass; shipped, so that others can inherit them."""

@@ -1,0 +1,11 @@
+"""The engine ``inline`` keeps the contract."""
+
+from __future__ import annotations
+
+from nbscale.engines.base import load_engine
+from nbscale.testing.engines import EngineTests
+
+
+class TestInline(EngineTests):
+    def make_engine(self):
+        return load_engine("inline")
