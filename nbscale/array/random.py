@@ -1,0 +1,511 @@
+"""Random arrays whose numbers do not depend on how they are cut.
+
+An array is covered by tiles of 65,536 elements, whose shape follows from the array's shape alone.
+Every tile is filled from a Philox stream of its own: the key comes from the seed, the counter from
+the tile's number. So any part of an array is the same numbers in whatever chunks it is made, and
+in whatever order. The numbers are good, reproducible on every machine with the same NumPy, and not
+those of NumPy's own streams.
+
+Speed: a core fills uniform numbers about as fast as ``numpy.random.random``, at 0.4 to 0.5 of the
+speed of ``numpy.random.default_rng().random``, which uses a generator that cannot jump as cheaply;
+normal numbers at 0.8 of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nbscale.array.chunks import Chunks, Cut, cuts_of, shape_of, starts_of
+from nbscale.array.create import as_shape
+from nbscale.array.node import ArrayBase, ArraySource, Constant, name_of
+from nbscale.collection import public, wrap
+from nbscale.expr.node import Index, Kernel
+
+if TYPE_CHECKING:
+    from nbscale.array.array import Array
+
+__all__ = [
+    "Generator",
+    "Random",
+    "beta",
+    "binomial",
+    "choice",
+    "default_rng",
+    "exponential",
+    "gamma",
+    "integers",
+    "normal",
+    "poisson",
+    "rand",
+    "randint",
+    "randn",
+    "random",
+    "random_sample",
+    "seed",
+    "standard_normal",
+    "tile_of",
+    "uniform",
+]
+
+_TILE = 1 << 16
+
+
+def tile_of(shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape of the tiles that an array of this shape is made of.
+
+    Near-square, of powers of two, short axes whole; the last tile of an axis may be shorter.
+
+    Examples
+    --------
+    >>> tile_of((10_000, 10_000)), tile_of((1_000_000, 20)), tile_of((10,))
+    ((256, 256), (2048, 20), (10,))
+    """
+    sides: dict[int, int] = {}
+    room = _TILE
+    rest = sorted(range(len(shape)), key=lambda axis: (shape[axis], -axis))
+    while rest:
+        axis = rest.pop(0)
+        fair = 1 << round(math.log2(max(1, room)) // (len(rest) + 1))
+        sides[axis] = max(1, min(shape[axis], fair))
+        room //= sides[axis]
+    return tuple(sides[axis] for axis in range(len(shape)))
+
+
+class Random(ArraySource):
+    """Independent numbers of one distribution.
+
+    ``words`` are the two 64-bit halves of the Philox key.
+    """
+
+    distribution: str
+    parameters: tuple[Any, ...]
+    words: tuple[int, int]
+
+    @property
+    def label(self) -> str:
+        return f"random.{self.distribution}"
+
+    def load(self) -> Kernel:
+        parameters = tuple(
+            p.value if isinstance(p, Constant) else p for p in self.parameters
+        )
+        shape, tile = self.shape, tile_of(self.shape)
+        tiles = tuple(-(-n // side) for n, side in zip(shape, tile, strict=True))
+        return _Tiles(
+            self.cuts, self.dtype, self.distribution, parameters, self.words, tile, tiles
+        )
+
+
+class _Stream(threading.local):
+    """One generator for each thread: making one costs more than setting its state."""
+
+    def __init__(self) -> None:
+        self.bits = np.random.Philox(0)
+        self.generator = np.random.Generator(self.bits)
+        self.state: dict[str, Any] = dict(self.bits.state)
+
+    def at(self, words: tuple[int, int], tile: int) -> np.random.Generator:
+        """The generator at the beginning of a tile's stream."""
+        self.state["state"] = {
+            "counter": np.array([0, 0, tile, 0], np.uint64),
+            "key": np.array(words, np.uint64),
+        }
+        self.state["buffer_pos"] = 4  # nothing is left over from another stream
+        self.state["has_uint32"] = 0
+        self.bits.state = self.state
+        return self.generator
+
+
+_stream = _Stream()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Tiles:
+    """Fill a chunk tile by tile; of a tile that lies across chunks only a part is kept."""
+
+    cuts: tuple[Cut, ...]
+    dtype: np.dtype[Any]
+    distribution: str
+    parameters: tuple[Any, ...]
+    words: tuple[int, int]
+    tile: tuple[int, ...]
+    tiles: tuple[int, ...]
+
+    def __call__(self, index: Index) -> Any:
+        starts, extents = starts_of(self.cuts, index), shape_of(self.cuts, index)
+        made = np.empty(extents, self.dtype)
+        ways = []
+        for start, extent, side, cut in zip(starts, extents, self.tile, self.cuts, strict=True):
+            first, last = start // side, -(-(start + extent) // side)
+            way = []
+            for n in range(first, last if extent else first):
+                begin, end = n * side, min((n + 1) * side, cut.length)
+                lo, hi = max(begin, start), min(end, start + extent)
+                where, part = slice(lo - start, hi - start), slice(lo - begin, hi - begin)
+                way.append((n, end - begin, where, part))
+            ways.append(way)
+        self._fill(made, ways)
+        return made
+
+    def _fill(self, made: Any, ways: list[list[tuple[int, int, slice, slice]]]) -> None:
+        fill = _fillers(self.distribution, self.parameters, self.dtype)
+        buffer = np.empty(math.prod(self.tile), self.dtype)
+        grid = [range(len(way)) for way in ways]
+        for choice in np.ndindex(*[len(r) for r in grid]):
+            picked = [way[i] for way, i in zip(ways, choice, strict=True)]
+            flat = 0
+            for (n, _, _, _), count in zip(picked, self.tiles, strict=True):
+                flat = flat * count + n
+            lengths = [length for _, length, _, _ in picked]
+            block = buffer[: math.prod(lengths)]
+            fill(_stream.at(self.words, flat), block)
+            where = tuple(where for _, _, where, _ in picked)
+            part = tuple(part for _, _, _, part in picked)
+            made[where] = block.reshape(lengths)[part]
+
+
+def _fillers(distribution: str, parameters: tuple[Any, ...], dtype: np.dtype[Any]) -> Any:
+    """A function ``(generator, block)`` that fills a block, in place where NumPy can."""
+    match distribution:
+        case "random":
+            return lambda g, block: g.random(out=block, dtype=dtype)
+        case "standard_normal":
+            return lambda g, block: g.standard_normal(out=block, dtype=dtype)
+        case "uniform":
+            low, high = parameters
+            return lambda g, block: _scaled(g.random(out=block), low, high - low)
+        case "normal":
+            loc, scale = parameters
+            return lambda g, block: _scaled(g.standard_normal(out=block), loc, scale)
+        case "exponential":
+            (scale,) = parameters
+            return lambda g, block: _scaled(g.standard_exponential(out=block), 0.0, scale)
+        case "integers":
+            low, high = parameters
+            return lambda g, block: _put(block, g.integers(low, high, block.size, dtype))
+        case _:
+            return lambda g, block: _put(
+                block, getattr(g, distribution)(*parameters, size=block.size)
+            )
+
+
+def _scaled(block: Any, loc: Any, scale: Any) -> None:
+    block *= scale
+    block += loc
+
+
+def _put(block: Any, values: Any) -> None:
+    block[...] = values
+
+
+Size = int | tuple[int, ...] | list[int] | None
+
+
+class Generator:
+    """Makes lazy random arrays, as ``numpy.random.Generator`` makes arrays.
+
+    Parameters
+    ----------
+    seed
+        What ``numpy.random.SeedSequence`` takes: the same seed and calls give the same numbers, in
+        whatever chunks. Without one they are new with every generator, and the same every time one
+        array is computed.
+
+    Examples
+    --------
+    >>> import nbscale.array as na
+    >>> a = na.random.default_rng(1).random(4, chunks=2)
+    >>> b = na.random.default_rng(1).random(4, chunks=3)
+    >>> bool((a == b).all())
+    True
+    """
+
+    def __init__(self, seed: Any = None) -> None:
+        self._sequence = np.random.SeedSequence(seed)
+        self._calls = 0
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return "Generator(Philox by tiles)"
+
+    def _make(
+        self,
+        distribution: str,
+        parameters: tuple[Any, ...],
+        size: Any,
+        chunks: Chunks,
+        dtype: npt.DTypeLike = np.float64,
+    ) -> Array:
+        shape = () if size is None else as_shape(size)
+        kind = np.dtype(dtype)
+        with self._lock:
+            call, self._calls = self._calls, self._calls + 1
+        fresh = np.random.SeedSequence(self._sequence.entropy, spawn_key=(call,))
+        one, two = fresh.generate_state(2, np.uint64).tolist()
+        kept = tuple(
+            Constant(p) if isinstance(p, (np.generic, np.ndarray)) else p for p in parameters
+        )
+        # NumPy's own errors, for parameters that make no sense: tried on one element.
+        _fillers(distribution, parameters, kind)(np.random.default_rng(0), np.empty(1, kind))
+        cuts = cuts_of(chunks, shape, kind.itemsize, tile=tile_of(shape))
+        return wrap(Random(cuts, name_of(kind), distribution, kept, (one, two)))
+
+    def random(
+        self,
+        size: Size = None,
+        dtype: npt.DTypeLike = np.float64,
+        *,
+        chunks: Chunks = "auto",
+    ) -> Array:
+        """Uniform numbers from 0 up to 1.
+
+        Parameters
+        ----------
+        size
+            The shape; None for a 0-d array.
+        dtype
+            ``float64`` or ``float32``.
+        chunks
+            As of ``nbscale.array.ones``; chosen ones are multiples of the tiles.
+        """
+        return self._make("random", (), size, chunks, dtype)
+
+    def standard_normal(
+        self,
+        size: Size = None,
+        dtype: npt.DTypeLike = np.float64,
+        *,
+        chunks: Chunks = "auto",
+    ) -> Array:
+        """Normal numbers of mean 0 and deviation 1. Parameters as of ``random``."""
+        return self._make("standard_normal", (), size, chunks, dtype)
+
+    def integers(
+        self,
+        low: int,
+        high: int | None = None,
+        size: Size = None,
+        dtype: npt.DTypeLike = np.int64,
+        endpoint: bool = False,
+        *,
+        chunks: Chunks = "auto",
+    ) -> Array:
+        """Integers from ``low`` up to ``high``, or from 0 up to ``low`` if that is all.
+
+        Parameters
+        ----------
+        low, high
+            Python integers; ``high`` is left out unless ``endpoint``.
+        size, dtype, endpoint, chunks
+            As in NumPy, and as of ``random``.
+        """
+        if high is None:
+            low, high = 0, low
+        return self._make("integers", (low, high + bool(endpoint)), size, chunks, dtype)
+
+    def uniform(
+        self, low: Any = 0.0, high: Any = 1.0, size: Size = None, *, chunks: Chunks = "auto"
+    ) -> Array:
+        """Uniform numbers from ``low`` up to ``high``, which may be arrays if ``size`` is given."""
+        if _scalars(low, high):
+            return self._make("uniform", (float(low), float(high)), size, chunks)
+        return low + (high - low) * self.random(size, chunks=chunks)
+
+    def normal(
+        self, loc: Any = 0.0, scale: Any = 1.0, size: Size = None, *, chunks: Chunks = "auto"
+    ) -> Array:
+        """Normal numbers; mean and deviation may be arrays if ``size`` is given."""
+        if _scalars(loc, scale):
+            if scale < 0:
+                raise ValueError("scale < 0")
+            return self._make("normal", (float(loc), float(scale)), size, chunks)
+        return loc + scale * self.standard_normal(size, chunks=chunks)
+
+    def exponential(
+        self, scale: float = 1.0, size: Size = None, *, chunks: Chunks = "auto"
+    ) -> Array:
+        """Exponential numbers of this mean."""
+        if scale < 0:
+            raise ValueError("scale < 0")
+        return self._make("exponential", (float(scale),), size, chunks)
+
+    def poisson(self, lam: float = 1.0, size: Size = None, *, chunks: Chunks = "auto") -> Array:
+        """Poisson counts of this mean."""
+        return self._make("poisson", (lam,), size, chunks, np.int64)
+
+    def binomial(
+        self, n: int, p: float, size: Size = None, *, chunks: Chunks = "auto"
+    ) -> Array:
+        """How many of ``n`` trials succeed, each with probability ``p``."""
+        return self._make("binomial", (n, p), size, chunks, np.int64)
+
+    def gamma(
+        self, shape: float, scale: float = 1.0, size: Size = None, *, chunks: Chunks = "auto"
+    ) -> Array:
+        """Gamma numbers of this shape and scale."""
+        return self._make("gamma", (shape, scale), size, chunks)
+
+    def beta(self, a: float, b: float, size: Size = None, *, chunks: Chunks = "auto") -> Array:
+        """Beta numbers."""
+        return self._make("beta", (a, b), size, chunks)
+
+    def choice(
+        self,
+        a: Any,
+        size: Size = None,
+        replace: bool = True,
+        p: npt.ArrayLike | None = None,
+        *,
+        chunks: Chunks = "auto",
+    ) -> Array:
+        """Elements drawn from ``a``, a number or values in memory, one independent of the other.
+
+        Raises
+        ------
+        NotImplementedError
+            For ``replace=False``, where every element depends on all others.
+        """
+        if not replace:
+            raise NotImplementedError(
+                "choice(replace=False) depends on all elements at once: use "
+                "numpy.random.default_rng().choice and nbscale.array.from_array"
+            )
+        pool = np.arange(a) if isinstance(a, (int, np.integer)) else np.asarray(a)
+        if pool.ndim != 1:
+            raise ValueError("a must be a sequence or an integer, one-dimensional")
+        weights = None if p is None else np.asarray(p, float)
+        return self._make("choice", (pool, None, True, weights), size, chunks, pool.dtype)
+
+
+def _scalars(*values: Any) -> bool:
+    return not any(isinstance(v, (ArrayBase, np.ndarray, list, tuple)) for v in values)
+
+
+_default = Generator()
+
+
+@public
+def default_rng(seed: Any = None) -> Generator:
+    """A generator of lazy random arrays: see ``Generator``."""
+    return seed if isinstance(seed, Generator) else Generator(seed)
+
+
+@public
+def seed(seed: Any = None) -> None:
+    """Start again the generator behind the functions of this module."""
+    global _default  # noqa: PLW0603 - as in NumPy, one generator is behind the functions
+    _default = Generator(seed)
+
+
+@public
+def random(size: Size = None, *, chunks: Chunks = "auto") -> Array:
+    """Uniform numbers from 0 up to 1. See ``Generator.random``.
+
+    Examples
+    --------
+    >>> import nbscale.array as na
+    >>> na.random.random((1000, 1000)).shape
+    (1000, 1000)
+    """
+    return _default.random(size, chunks=chunks)
+
+
+random_sample = random
+
+
+@public
+def rand(*shape: int, chunks: Chunks = "auto") -> Array:
+    """Uniform numbers from 0 up to 1, lengths as arguments."""
+    return _default.random(shape, chunks=chunks)
+
+
+@public
+def randn(*shape: int, chunks: Chunks = "auto") -> Array:
+    """Normal numbers of mean 0 and deviation 1, lengths as arguments."""
+    return _default.standard_normal(shape, chunks=chunks)
+
+
+@public
+def standard_normal(size: Size = None, *, chunks: Chunks = "auto") -> Array:
+    """Normal numbers of mean 0 and deviation 1."""
+    return _default.standard_normal(size, chunks=chunks)
+
+
+@public
+def randint(
+    low: int,
+    high: int | None = None,
+    size: Size = None,
+    dtype: npt.DTypeLike = np.int64,
+    *,
+    chunks: Chunks = "auto",
+) -> Array:
+    """Integers from ``low`` up to ``high``, which is left out. See ``Generator.integers``."""
+    return _default.integers(low, high, size, dtype, chunks=chunks)
+
+
+@public
+def integers(low: int, high: int | None = None, size: Size = None, **options: Any) -> Array:
+    """Integers from ``low`` up to ``high``. See ``Generator.integers``."""
+    return _default.integers(low, high, size, **options)
+
+
+@public
+def uniform(
+    low: Any = 0.0, high: Any = 1.0, size: Size = None, *, chunks: Chunks = "auto"
+) -> Array:
+    """Uniform numbers from ``low`` up to ``high``. See ``Generator.uniform``."""
+    return _default.uniform(low, high, size, chunks=chunks)
+
+
+@public
+def normal(
+    loc: Any = 0.0, scale: Any = 1.0, size: Size = None, *, chunks: Chunks = "auto"
+) -> Array:
+    """Normal numbers. See ``Generator.normal``."""
+    return _default.normal(loc, scale, size, chunks=chunks)
+
+
+@public
+def exponential(scale: float = 1.0, size: Size = None, *, chunks: Chunks = "auto") -> Array:
+    """Exponential numbers. See ``Generator.exponential``."""
+    return _default.exponential(scale, size, chunks=chunks)
+
+
+@public
+def poisson(lam: float = 1.0, size: Size = None, *, chunks: Chunks = "auto") -> Array:
+    """Poisson counts. See ``Generator.poisson``."""
+    return _default.poisson(lam, size, chunks=chunks)
+
+
+@public
+def binomial(n: int, p: float, size: Size = None, *, chunks: Chunks = "auto") -> Array:
+    """Counts of successes. See ``Generator.binomial``."""
+    return _default.binomial(n, p, size, chunks=chunks)
+
+
+@public
+def gamma(
+    shape: float, scale: float = 1.0, size: Size = None, *, chunks: Chunks = "auto"
+) -> Array:
+    """Gamma numbers. See ``Generator.gamma``."""
+    return _default.gamma(shape, scale, size, chunks=chunks)
+
+
+@public
+def beta(a: float, b: float, size: Size = None, *, chunks: Chunks = "auto") -> Array:
+    """Beta numbers. See ``Generator.beta``."""
+    return _default.beta(a, b, size, chunks=chunks)
+
+
+@public
+def choice(a: Any, size: Size = None, replace: bool = True, p: Any = None, **options: Any) -> Array:
+    """Elements drawn from ``a``. See ``Generator.choice``."""
+    return _default.choice(a, size, replace, p, **options)
