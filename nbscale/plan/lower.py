@@ -11,13 +11,14 @@ Linear in the number of nodes and blind to the number of tasks:
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nbscale.events import Place
-from nbscale.expr.node import Node
+from nbscale.expr.node import Index, Kernel, Node
 from nbscale.graph.axismap import AxisMap, Coords, Ranges, reindex
 from nbscale.graph.stage import Edge, Program, Stage, Step
 from nbscale.plan.draft import Draft, Drafts, Link
@@ -60,6 +61,8 @@ def prune(drafts: Sequence[Draft], wanted: Mapping[int, Kept]) -> dict[int, Kept
                 for a, m in zip(link.axes, _maps(draft, link, kept), strict=True)
             )
             number = link.producer.number
+            if any(len(axis) == 0 for axis in needed):
+                continue
             if number in kept:
                 needed = tuple(map(_union, kept[number], needed))
             kept[number] = needed
@@ -157,6 +160,8 @@ def _group_to_join(
     for reader, link in readers:
         if reader is draft or not link.fusible:
             return None
+        if math.prod(reader.grid) != math.prod(draft.grid):
+            return None  # a single value for many readers: not once more in each of them
         group = group_of[reader.number]
         axes = tuple(group.axes[reader.number][a] for a in link.axes)
         if found is not None and (found[0] is not group or found[1] != axes):
@@ -300,6 +305,8 @@ def _program(
         own = axes[draft.number]
         row: list[tuple[bool, int]] = []
         for link in draft.links:
+            if link.producer.number not in coords:
+                continue
             if link.producer.number in inside and link.producer is not draft:
                 row.append((True, link.producer.number))
                 continue
@@ -314,7 +321,7 @@ def _program(
     register = {draft.number: len(edges) + i for i, draft in enumerate(members)}
     steps = [
         Step(
-            draft.kernel,
+            _padded(draft, coords),
             tuple(register[n] if is_inside else n for is_inside, n in row),
             axes[draft.number],
             draft.node.label,
@@ -323,6 +330,26 @@ def _program(
         for draft, row in zip(members, arguments, strict=True)
     ]
     return tuple(edges), Program.of(len(edges), steps)
+
+
+def _padded(draft: Draft, coords: Mapping[int, Kept]) -> Kernel:
+    """The kernel, given nothing of the producers of which no task that is kept reads anything."""
+    absent = tuple(i for i, link in enumerate(draft.links) if link.producer.number not in coords)
+    return _Padded(draft.kernel, absent) if absent else draft.kernel
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Padded:
+    """Calls a kernel with an empty list in the place of every input that is absent."""
+
+    kernel: Kernel
+    absent: tuple[int, ...]
+
+    def __call__(self, index: Index, *inputs: Any) -> Any:
+        given = list(inputs)
+        for place in self.absent:
+            given.insert(place, [])
+        return self.kernel(index, *given)
 
 
 def _edge(
