@@ -1,19 +1,225 @@
-"""Reductions: few values from many rows."""
+"""Reductions: ``df.x.sum()``, ``df.mean()``, ``df.describe()`` and their relatives."""
 
 from __future__ import annotations
 
-from nbscale.collection import Collection
+from collections.abc import Hashable
+from typing import Any
+
+import pandas as pd
+
+from nbscale.collection import Collection, wrap
+from nbscale.dataframe.columnwise import Extreme, Fold, Mean, Moments, Reducer, Reduction, Valid
+from nbscale.dataframe.elementwise import elementwise
+from nbscale.dataframe.select import Project
 
 __all__ = ["FrameReductions", "SeriesReductions"]
 
 
-class SeriesReductions(Collection):
+def numeric_columns(schema: pd.DataFrame) -> tuple[Hashable, ...]:
+    """The columns that ``numeric_only=True`` keeps: numbers and booleans."""
+    numeric = pd.api.types.is_numeric_dtype
+    return tuple(name for name, dtype in schema.dtypes.items() if numeric(dtype))
+
+
+def reduced(subject: Collection, reducer: Reducer, axis: Any, *, numeric_only: bool) -> Any:
+    """The lazy reduction of a series or of each column of a frame."""
+    node: Any = subject._node  # noqa: SLF001
+    if axis not in (0, "index", None) or (axis is None and node.kind == "frame"):
+        msg = (
+            f"{reducer.name}(axis={axis!r}) of a {node.kind} is not supported; axis=0 reduces "
+            "columns, axis=1 rows"
+        )
+        raise ValueError(msg)
+    if numeric_only and node.kind == "frame":
+        node = Project(node, numeric_columns(node.schema))
+    elif numeric_only and not pd.api.types.is_numeric_dtype(node.sample.dtype):
+        msg = f"Series.{reducer.name} with numeric_only=True needs numbers, not {node.sample.dtype}"
+        raise TypeError(msg)
+    return wrap(Reduction(node, reducer), subject)
+
+
+class _Reductions(Collection):
+    """Reductions of series and frames alike."""
+
+    __slots__ = ()
+
+    def _reduce(
+        self, reducer: Reducer, axis: Any, numeric_only: bool = False, **by_row: Any
+    ) -> Any:
+        if axis in (1, "columns") and self._node.kind == "frame":  # type: ignore[attr-defined]
+            frame: Any = self
+            if numeric_only:
+                frame = wrap(Project(self._node, numeric_columns(self._node.schema)), self)  # type: ignore[attr-defined]
+            return elementwise(frame, reducer.name, by_column=False, axis=1, **by_row)
+        return reduced(self, reducer, axis, numeric_only=numeric_only)
+
+    def sum(
+        self, axis: Any = 0, skipna: bool = True, numeric_only: bool = False, min_count: int = 0
+    ) -> Any:
+        """Sum of the values.
+
+        Parameters
+        ----------
+        axis
+            0: down each column; 1: along each row of a frame.
+        skipna
+            Leave out missing values; otherwise one makes the sum missing.
+        numeric_only
+            Columns of numbers and booleans only.
+        min_count
+            The sum of fewer values than this is missing.
+
+        Notes
+        -----
+        One pass, no exchange. Sums of partitions are added in a fixed tree, so the bits are the
+        same in every run; they may differ from pandas' in the last digits of floats.
+
+        Examples
+        --------
+        >>> import pandas as pd, nbscale.dataframe as nd
+        >>> nd.from_pandas(pd.Series([1, 2, 3]), npartitions=2).sum().compute()
+        np.int64(6)
+        """
+        return self._reduce(
+            Fold("sum", skipna, min_count), axis, numeric_only, skipna=skipna, min_count=min_count
+        )
+
+    def prod(
+        self, axis: Any = 0, skipna: bool = True, numeric_only: bool = False, min_count: int = 0
+    ) -> Any:
+        """Product of the values; arguments and cost as in ``sum``."""
+        return self._reduce(
+            Fold("prod", skipna, min_count), axis, numeric_only, skipna=skipna, min_count=min_count
+        )
+
+    product = prod
+
+    def min(self, axis: Any = 0, skipna: bool = True, numeric_only: bool = False) -> Any:
+        """Smallest value. One pass, no exchange."""
+        return self._reduce(Fold("min", skipna), axis, numeric_only, skipna=skipna)
+
+    def max(self, axis: Any = 0, skipna: bool = True, numeric_only: bool = False) -> Any:
+        """Largest value. One pass, no exchange."""
+        return self._reduce(Fold("max", skipna), axis, numeric_only, skipna=skipna)
+
+    def mean(self, axis: Any = 0, skipna: bool = True, numeric_only: bool = False) -> Any:
+        """Mean of the values that are there. One pass, no exchange.
+
+        Examples
+        --------
+        >>> import pandas as pd, nbscale.dataframe as nd
+        >>> nd.from_pandas(pd.Series([1.0, None, 4.0]), npartitions=2).mean().compute()
+        np.float64(2.5)
+        """
+        return self._reduce(Mean(skipna), axis, numeric_only, skipna=skipna)
+
+    def var(
+        self, axis: Any = 0, skipna: bool = True, ddof: int = 1, numeric_only: bool = False
+    ) -> Any:
+        """Variance.
+
+        Parameters
+        ----------
+        axis, skipna, numeric_only
+            As in ``sum``.
+        ddof
+            The squared deviations are divided by the number of values less this.
+
+        Notes
+        -----
+        One pass, no exchange: number, mean and squared deviations of the partitions are merged
+        pairwise, so that large means cost no precision.
+        """
+        return self._reduce(
+            Moments("var", ddof, skipna), axis, numeric_only, skipna=skipna, ddof=ddof
+        )
+
+    def std(
+        self, axis: Any = 0, skipna: bool = True, ddof: int = 1, numeric_only: bool = False
+    ) -> Any:
+        """Standard deviation; arguments and cost as in ``var``."""
+        return self._reduce(
+            Moments("std", ddof, skipna), axis, numeric_only, skipna=skipna, ddof=ddof
+        )
+
+    def sem(
+        self, axis: Any = 0, skipna: bool = True, ddof: int = 1, numeric_only: bool = False
+    ) -> Any:
+        """Standard error of the mean; arguments and cost as in ``var``."""
+        return self._reduce(
+            Moments("sem", ddof, skipna), axis, numeric_only, skipna=skipna, ddof=ddof
+        )
+
+
+class SeriesReductions(_Reductions):
     """Reductions of a series."""
 
     __slots__ = ()
 
+    def count(self) -> Any:
+        """Number of values that are there. One pass, no exchange."""
+        return self._reduce(Valid(), 0)
 
-class FrameReductions(Collection):
+    def any(self, axis: Any = 0, skipna: bool = True) -> Any:
+        """Whether any value is true. One pass, no exchange."""
+        return self._reduce(Fold("any", skipna), axis)
+
+    def all(self, axis: Any = 0, skipna: bool = True) -> Any:
+        """Whether all values are true. One pass, no exchange."""
+        return self._reduce(Fold("all", skipna), axis)
+
+    def idxmin(self, axis: Any = 0, skipna: bool = True) -> Any:
+        """Label of the first smallest value. One pass, no exchange.
+
+        Raises
+        ------
+        ValueError
+            While computing, if no value is there, as in pandas.
+        """
+        return self._reduce(Extreme("idxmin", skipna), axis)
+
+    def idxmax(self, axis: Any = 0, skipna: bool = True) -> Any:
+        """Label of the first largest value; see ``idxmin``."""
+        return self._reduce(Extreme("idxmax", skipna), axis)
+
+
+class FrameReductions(_Reductions):
     """Reductions of a frame."""
 
     __slots__ = ()
+
+    def count(self, axis: Any = 0, numeric_only: bool = False) -> Any:
+        """Number of values that are there, for each column or row. One pass, no exchange."""
+        return self._reduce(Valid(), axis, numeric_only)
+
+    def any(self, axis: Any = 0, bool_only: bool = False, skipna: bool = True) -> Any:
+        """Whether any value is true, for each column or row. One pass, no exchange."""
+        return self._truths("any", axis, skipna, bool_only)
+
+    def all(self, axis: Any = 0, bool_only: bool = False, skipna: bool = True) -> Any:
+        """Whether all values are true, for each column or row. One pass, no exchange."""
+        return self._truths("all", axis, skipna, bool_only)
+
+    def _truths(self, name: str, axis: Any, skipna: bool, bool_only: bool) -> Any:
+        frame: Any = self
+        if bool_only:
+            dtypes = self._node.schema.dtypes  # type: ignore[attr-defined]
+            kept = [c for c, dtype in dtypes.items() if pd.api.types.is_bool_dtype(dtype)]
+            frame = wrap(Project(self._node, tuple(kept)), self)
+        return frame._reduce(Fold(name, skipna), axis, skipna=skipna)  # noqa: SLF001
+
+    def idxmin(self, axis: Any = 0, skipna: bool = True, numeric_only: bool = False) -> Any:
+        """Label of the first smallest value of each column, or column of each row.
+
+        One pass, no exchange.
+
+        Raises
+        ------
+        ValueError
+            While computing, if a column has no value, as in pandas.
+        """
+        return self._reduce(Extreme("idxmin", skipna), axis, numeric_only, skipna=skipna)
+
+    def idxmax(self, axis: Any = 0, skipna: bool = True, numeric_only: bool = False) -> Any:
+        """Label of the first largest value of each column, or column of each row; see ``idxmin``."""
+        return self._reduce(Extreme("idxmax", skipna), axis, numeric_only, skipna=skipna)
