@@ -157,12 +157,14 @@ class Assign(FrameMap):
         template = tuple(_Slot() if isinstance(v, Node) else v for v in self.values)
         return _AssignKernel(self.names, template)
 
-    def needs(self, need: Need) -> tuple[Need, ...]:
+    def needs(self, need: Need) -> tuple[Need | None, ...]:
         whole = Need(None, need.index, need.order)
         below = need
         if need.columns is not None:
             below = need.of(c for c in need.columns if c not in self.names)
-        return (below, *(whole for _ in self.inputs[1:]))
+        lazy = [n for n, v in zip(self.names, self.values, strict=True) if isinstance(v, Node)]
+        used = [need.columns is None or name in need.columns for name in lazy]
+        return (below, *(whole if is_used else None for is_used in used))
 
     def pruned(self, need: Need, inputs: Sequence[Node]) -> Node:
         source, *lazy = inputs

@@ -212,8 +212,11 @@ class Node(metaclass=_NodeType):
     def validate(self) -> None:
         """Check the fields; raise what pandas or NumPy would raise. Called once for each node."""
 
-    def needs(self, need: Need) -> tuple[Need, ...]:
-        """What is needed of each input, in order, so that ``need`` of this node can be met."""
+    def needs(self, need: Need) -> tuple[Need | None, ...]:
+        """What is needed of each input, in order, so that ``need`` of this node can be met.
+
+        None stands for an input that ``pruned`` will drop.
+        """
         del need
         return (EVERYTHING,) * len(self.inputs)
 

@@ -15,10 +15,16 @@ def apply(roots: tuple[Node, ...]) -> tuple[Node, ...]:
     order = list(walk(roots))
     needs: dict[str, Need] = {root.key: EVERYTHING for root in roots}
     for node in reversed(order):
+        if node.key not in needs:
+            continue
         for child, need in zip(node.inputs, node.needs(needs[node.key]), strict=True):
-            known = needs.get(child.key)
-            needs[child.key] = need if known is None else known | need
+            if need is not None:
+                known = needs.get(child.key)
+                needs[child.key] = need if known is None else known | need
     done: dict[str, Node] = {}
     for node in order:
-        done[node.key] = node.pruned(needs[node.key], [done[i.key] for i in node.inputs])
+        # What nobody needs is left alone: those that had it as an input drop it themselves.
+        need = needs.get(node.key)
+        inputs = [done[i.key] for i in node.inputs]
+        done[node.key] = node if need is None else node.pruned(need, inputs)
     return tuple(done[root.key] for root in roots)

@@ -1,11 +1,14 @@
 """Filter early: a filter moves below what keeps rows, down to the source that can skip rows.
 
-``filter(f(x), mask)`` becomes ``f(filter(x, mask))`` when f keeps every row of one input and the
-mask does not read what f makes. At a source that has statistics, the comparisons of the mask are
-handed over as hints: the source may skip what cannot match, the filter stays.
+``filter(f(x), mask)`` becomes ``f(filter(x, mask))`` when f keeps every row of one input, the mask
+does not read what f makes, and nobody else does: then f works on fewer rows. At a source that has
+statistics the mask is handed over as a hint: the source may skip what cannot match, the filter
+stays.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 from nbscale.expr.node import Node, walk
 from nbscale.plan.rewrite import bottom_up
@@ -16,31 +19,44 @@ name = "push_filter"
 
 
 def apply(roots: tuple[Node, ...]) -> tuple[Node, ...]:
-    """Push every filter one place at a time until none can move."""
-    while True:
-        after = bottom_up(roots, _push)
-        if all(new is old for new, old in zip(after, roots, strict=True)):
-            return after
-        roots = after
+    """Push every filter as far down as it goes, in one pass."""
+    order = list(walk(roots))
+    if not any(getattr(node, "filters_rows", False) for node in order):
+        return roots
+    # By content, since nodes are rebuilt on the way up; what is new has one reader.
+    readers = Counter(i.key for node in order for i in node.inputs)
+    readers.update(root.key for root in roots)
+
+    def push(node: Node) -> Node | None:
+        return _push(node, readers) if getattr(node, "filters_rows", False) else None
+
+    return bottom_up(roots, push)
 
 
-def _push(node: Node) -> Node | None:
-    if not getattr(node, "filters_rows", False):
-        return None
+def _push(node: Node, readers: Counter[str]) -> Node | None:
     work, mask = node.inputs
+    in_mask = {n.key for n in walk((mask,))}
+    passed: list[Node] = []
+    while (
+        work.row_preserving
+        and getattr(work, "carries_index", False)
+        and not work.user_code
+        and work.key not in in_mask
+        and readers[work.key] <= 1
+    ):
+        below = [i for i in work.inputs if getattr(i, "has_index", True)]
+        if len(below) != 1:
+            break
+        passed.append(work)
+        (work,) = below
     hinted = getattr(work, "hinted", None)
-    if hinted is not None:
-        source = hinted(mask)
-        return None if source is work else node.with_inputs((source, _over(mask, work, source)))
-    if not work.row_preserving or not getattr(work, "carries_index", False):
+    source = hinted(mask) if hinted is not None else work
+    if not passed and source is work:
         return None
-    below = [i for i in work.inputs if getattr(i, "has_index", True)]
-    if len(below) != 1 or any(n is work for n in walk((mask,))):
-        return None
-    (source,) = below
-    moved = node.with_inputs((source, mask))
-    return work.with_inputs([moved if i is source else i for i in work.inputs])
-
-
-def _over(mask: Node, old: Node, new: Node) -> Node:
-    return bottom_up((mask,), lambda n: new if n is old else None)[0]
+    if source is not work:
+        (mask,) = bottom_up((mask,), lambda n: source if n is work else None)
+    moved: Node = node.with_inputs((source, mask))
+    for old in reversed(passed):
+        moved = old.with_inputs([moved if i is work else i for i in old.inputs])
+        work = old
+    return moved
