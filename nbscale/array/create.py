@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from nbscale.array.chunks import Chunks, Cut, cuts_of, shape_of, starts_of
 from nbscale.array.io import from_array
-from nbscale.array.node import ArrayNode, ArraySource, Constant, name_of, quiet
+from nbscale.array.node import (
+    ArrayNode,
+    ArraySource,
+    Constant,
+    Picks,
+    name_of,
+    picked_cuts,
+    quiet,
+)
 from nbscale.collection import public, wrap
 from nbscale.expr.node import Index, Kernel
 
@@ -56,6 +65,12 @@ class Full(ArraySource):
     """One value everywhere."""
 
     value: Any
+
+    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+        return ()
+
+    def sliced(self, picks: Picks, inputs: Sequence[Any]) -> ArrayNode:
+        return self.replace(cuts=picked_cuts(self.cuts, picks))
 
     def load(self) -> Kernel:
         value = self.value.value if isinstance(self.value, Constant) else self.value

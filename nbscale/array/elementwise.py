@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from nbscale.array.node import (
     ArrayBase,
     ArrayNode,
     Constant,
+    Picks,
     as_chunk,
     dtype_of,
     name_of,
@@ -50,6 +51,7 @@ __all__ = [
     "nan_to_num",
     "of_ufunc",
     "operand",
+    "picks_broadcast",
     "read_broadcast",
     "real",
     "round_",
@@ -131,6 +133,14 @@ def aligned(node: ArrayNode, cuts: tuple[Cut, ...]) -> ArrayNode:
     )
 
 
+def picks_broadcast(node: ArrayNode, shape: tuple[int, ...], picks: Picks) -> Picks:
+    """What a slice of the broadcast array reads of an operand."""
+    skip = len(shape) - node.ndim
+    return tuple(
+        (0, 1, 1) if n == 1 else pick for n, pick in zip(node.shape, picks[skip:], strict=True)
+    )
+
+
 def read_broadcast(node: ArrayNode, grid: tuple[int, ...], shape: tuple[int, ...]) -> Read:
     """Read an operand at the coordinates that broadcasting gives."""
     skip = len(grid) - node.ndim
@@ -168,6 +178,9 @@ class Elementwise(ArrayNode, Map):
     @property
     def label(self) -> str:
         return self.function if isinstance(self.function, str) else self.function.name
+
+    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+        return tuple(picks_broadcast(node, self.shape, picks) for node in self.inputs)  # type: ignore[arg-type]
 
     def reads(self) -> tuple[Read, ...]:
         return tuple(read_broadcast(node, self.grid, self.shape) for node in self.inputs)  # type: ignore[arg-type]
@@ -221,6 +234,9 @@ class Cast(ArrayNode, Map):
     @property
     def label(self) -> str:
         return "astype"
+
+    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+        return (picks,)
 
     def kernel(self) -> Kernel:
         return functools.partial(_cast, self.dtype)

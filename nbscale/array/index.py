@@ -13,7 +13,7 @@ import numpy.typing as npt
 from nbscale.array.chunks import Cut, Pick, picked, stepping
 from nbscale.array.create import filled
 from nbscale.array.io import asarray
-from nbscale.array.node import ArrayBase, ArrayNode, Constant
+from nbscale.array.node import ArrayBase, ArrayNode, Constant, Picks
 from nbscale.array.shape import axes_of, reshaped
 from nbscale.collection import public
 from nbscale.expr.node import Exchange, Index, Kernel, Map, Read
@@ -43,6 +43,15 @@ class Slice(ArrayNode, Map):
     @property
     def label(self) -> str:
         return "getitem"
+
+    @property
+    def slices(self) -> Picks:
+        """The fact that this node takes a slice, and which."""
+        return self.picks
+
+    def of(self, operand: ArrayNode, picks: Picks) -> ArrayNode:
+        """A slice of an array: how one is made by who only knows the fact."""
+        return Slice(operand, picks)
 
     def reads(self) -> tuple[Read, ...]:
         maps = tuple(map(_map_of, self.operand.cuts, self.picks))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from nbscale.array.chunks import Chunks, Cut, cuts_of, slices_of
-from nbscale.array.node import ArrayBase, ArraySource, name_of
+from nbscale.array.chunks import Chunks, Cut, cuts_of, stepping
+from nbscale.array.node import ArrayBase, ArrayNode, ArraySource, Picks, name_of, picked_cuts
 from nbscale.collection import public, wrap
 from nbscale.errors import SourceChanged
 from nbscale.expr.node import Index, Kernel
@@ -86,6 +87,7 @@ class FromArray(ArraySource):
     """Chunks of an array that exists."""
 
     data: Data
+    picks: Picks | None = None
 
     @property
     def gil_free(self) -> bool:  # type: ignore[override]
@@ -96,9 +98,23 @@ class FromArray(ArraySource):
     def label(self) -> str:
         return "from_array"
 
+    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...] | None:
+        # What is no NumPy array may read whole chunks for a step, or know no backward one.
+        plain = isinstance(self.data.values, np.ndarray)
+        return () if plain or all(step == 1 for _, step, _ in picks) else None
+
+    def sliced(self, picks: Picks, inputs: Sequence[Any]) -> ArrayNode:
+        inner = self.picks or tuple((0, 1, n) for n in self.shape)
+        outer = tuple(
+            (begin + start * stride, stride * step, count)
+            for (begin, stride, _), (start, step, count) in zip(inner, picks, strict=True)
+        )
+        return self.replace(cuts=picked_cuts(self.cuts, picks), picks=outer)
+
     def load(self) -> Kernel:
         self.data.check()
-        return _Slice(self.data.values, self.cuts, self.dtype)
+        picks = self.picks or tuple((0, 1, n) for n in self.shape)
+        return _Slice(self.data.values, self.cuts, self.dtype, picks)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,9 +122,14 @@ class _Slice:
     values: _Sliceable
     cuts: tuple[Cut, ...]
     dtype: np.dtype[Any]
+    picks: Picks
 
     def __call__(self, index: Index) -> Any:
-        piece = np.asarray(self.values[slices_of(self.cuts, index)])
+        where = tuple(
+            stepping(start + cut.start(i) * step, step, cut.extent(i))
+            for i, cut, (start, step, _) in zip(index, self.cuts, self.picks, strict=True)
+        )
+        piece = np.asarray(self.values[where])
         # A view, even of a 0-d array: who owns nothing is copied before a user writes into it.
         return piece.astype(self.dtype, copy=False)[...]
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from nbscale.array.chunks import Cut
+from nbscale.array.chunks import Cut, Pick
 from nbscale.array.elementwise import apply
 from nbscale.array.io import asarray
-from nbscale.array.node import ArrayBase, ArrayNode, as_chunk, probe, quiet
+from nbscale.array.node import ArrayBase, ArrayNode, Picks, as_chunk, probe, quiet
 from nbscale.array.rechunk import recut
 from nbscale.array.shape import Axes, axes_of
 from nbscale.collection import Collection, public, wrap
@@ -72,6 +72,13 @@ class Product(ArrayNode, Map):
     def summed(self) -> bool:
         """Whether chunks are added up."""
         return any(letter not in self.of_out for letter in self.of_a)
+
+    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+        of = dict(zip(self.of_out, picks, strict=True))
+        return tuple(
+            tuple(of.get(x, (0, 1, n)) for x, n in zip(letters, node.shape, strict=True))
+            for node, letters in ((self.a, self.of_a), (self.b, self.of_b))
+        )
 
     def reads(self) -> tuple[Read, ...]:
         return (
@@ -221,9 +228,15 @@ class _Half:
 
 
 class Mirror(ArrayNode, Map):
-    """A symmetric matrix from its upper half: what is below is read across the diagonal."""
+    """A symmetric matrix from its upper half: what is below is read across the diagonal.
+
+    The operands whose product it is are read only where a slice is taken of it.
+    """
 
     half: ArrayNode
+    a: ArrayNode
+    b: ArrayNode
+    rows: int
 
     def validate(self) -> None:
         self._settle(self.half.cuts, self.half.dtype)
@@ -231,6 +244,18 @@ class Mirror(ArrayNode, Map):
     @property
     def label(self) -> str:
         return "matmul"
+
+    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+        summed: Pick = (0, 1, self.a.shape[1 - self.rows])
+        left, right = (
+            (pick, summed) if self.rows == 0 else (summed, pick) for pick in picks
+        )
+        return False, left, right
+
+    def sliced(self, picks: Picks, inputs: Sequence[Any]) -> ArrayNode:
+        _, a, b = inputs
+        of_a, of_b = ((0, 2), (1, 2)) if self.rows == 0 else ((2, 0), (2, 1))
+        return product(a, b, of_a, of_b, (0, 1))
 
     def reads(self) -> tuple[Read, ...]:
         maps = tuple(Each(n) for n in self.grid)
@@ -270,7 +295,7 @@ def product(a: ArrayNode, b: ArrayNode, of_a: Letters, of_b: Letters, out: Lette
     if a is b and len(out) == len(of_a) == 2 and len(summed) == 1:
         rows = of_a.index(out[0])
         if of_b[rows] == out[1] and a.grid[rows] > 1 and not a.dtype.hasobject:
-            return Mirror(Triangle(a, rows))
+            return Mirror(Triangle(a, rows), a, b, rows)
     return Product(a, b, of_a, of_b, out)
 
 

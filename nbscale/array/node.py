@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 
-from nbscale.array.chunks import Cut, largest
+from nbscale.array.chunks import Cut, Pick, largest, picked
 from nbscale.collection import Collection, wrap
 from nbscale.expr.node import Held, Index, Kernel, Node, Source
 from nbscale.expr.token import token
@@ -25,15 +25,26 @@ __all__ = [
     "ArraySource",
     "Constant",
     "HeldArray",
+    "Picks",
     "as_chunk",
     "dtype_of",
     "name_of",
+    "picked_cuts",
     "probe",
     "quiet",
 ]
 
 quiet = functools.partial(np.errstate, all="ignore")
 """Kernels run in threads of their own, where a warning would name a line of nobody's."""
+
+
+Picks: TypeAlias = tuple[Pick, ...]
+"""Evenly spaced elements of each axis."""
+
+
+def picked_cuts(cuts: Sequence[Cut], picks: Picks) -> tuple[Cut, ...]:
+    """The cuts of a slice in which chunks stay, less what is not taken."""
+    return tuple([picked(cut, pick)[0] for cut, pick in zip(cuts, picks, strict=True)])
 
 
 class ArrayNode(Node):
@@ -91,6 +102,23 @@ class ArrayNode(Node):
     def chunks(self) -> tuple[tuple[int, ...], ...]:
         """Sizes of the chunks along each axis."""
         return tuple(cut.sizes for cut in self.cuts)
+
+    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...] | None:
+        """What a slice of this array reads of each input, so that the slice can be taken first.
+
+        None in the tuple stands for everything, False for nothing. None instead of it: the slice
+        stays where it is.
+        """
+        del picks
+        return None
+
+    def sliced(self, picks: Picks, inputs: Sequence[Any]) -> ArrayNode:
+        """The slice of this array, made of inputs that are sliced as ``slice_needs`` says.
+
+        Its cuts must be those of the slice taken afterwards.
+        """
+        del picks
+        return self.with_inputs(inputs)
 
     def nbytes(self) -> float:
         """Bytes of the largest chunk."""

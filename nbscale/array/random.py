@@ -14,17 +14,18 @@ normal numbers at 0.8 of it.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from nbscale.array.chunks import Chunks, Cut, cuts_of, shape_of, starts_of
+from nbscale.array.chunks import Chunks, Cut, cuts_of, picked, shape_of, stepping
 from nbscale.array.create import as_shape
-from nbscale.array.node import ArrayBase, ArraySource, Constant, name_of
+from nbscale.array.node import ArrayBase, ArrayNode, ArraySource, Constant, Picks, name_of, picked_cuts
 from nbscale.collection import public, wrap
 from nbscale.expr.node import Index, Kernel
 
@@ -79,14 +80,27 @@ def tile_of(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 class Random(ArraySource):
-    """Independent numbers of one distribution.
+    """Independent numbers of one distribution, or some of them.
 
-    ``words`` are the two 64-bit halves of the Philox key.
+    ``words`` are the two 64-bit halves of the Philox key; ``whole`` is the shape of all numbers,
+    of which ``picks`` are these.
     """
 
     distribution: str
     parameters: tuple[Any, ...]
     words: tuple[int, int]
+    whole: tuple[int, ...]
+    picks: Picks
+
+    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+        return ()
+
+    def sliced(self, picks: Picks, inputs: Sequence[Any]) -> ArrayNode:
+        outer = tuple(
+            (begin + start * stride, stride * step, count)
+            for (begin, stride, _), (start, step, count) in zip(self.picks, picks, strict=True)
+        )
+        return self.replace(cuts=picked_cuts(self.cuts, picks), picks=outer)
 
     @property
     def label(self) -> str:
@@ -96,10 +110,16 @@ class Random(ArraySource):
         parameters = tuple(
             p.value if isinstance(p, Constant) else p for p in self.parameters
         )
-        shape, tile = self.shape, tile_of(self.shape)
-        tiles = tuple(-(-n // side) for n, side in zip(shape, tile, strict=True))
+        tile = tile_of(self.whole)
+        tiles = tuple(Cut(n, side) for n, side in zip(self.whole, tile, strict=True))
         return _Tiles(
-            self.cuts, self.dtype, self.distribution, parameters, self.words, tile, tiles
+            self.cuts,
+            self.dtype,
+            self.distribution,
+            parameters,
+            self.words,
+            tiles,
+            self.picks,
         )
 
 
@@ -135,40 +155,36 @@ class _Tiles:
     distribution: str
     parameters: tuple[Any, ...]
     words: tuple[int, int]
-    tile: tuple[int, ...]
-    tiles: tuple[int, ...]
+    tiles: tuple[Cut, ...]
+    picks: Picks
 
     def __call__(self, index: Index) -> Any:
-        starts, extents = starts_of(self.cuts, index), shape_of(self.cuts, index)
-        made = np.empty(extents, self.dtype)
-        ways = []
-        for start, extent, side, cut in zip(starts, extents, self.tile, self.cuts, strict=True):
-            first, last = start // side, -(-(start + extent) // side)
-            way = []
-            for n in range(first, last if extent else first):
-                begin, end = n * side, min((n + 1) * side, cut.length)
-                lo, hi = max(begin, start), min(end, start + extent)
-                where, part = slice(lo - start, hi - start), slice(lo - begin, hi - begin)
-                way.append((n, end - begin, where, part))
-            ways.append(way)
-        self._fill(made, ways)
-        return made
-
-    def _fill(self, made: Any, ways: list[list[tuple[int, int, slice, slice]]]) -> None:
+        made = np.empty(shape_of(self.cuts, index), self.dtype)
         fill = _fillers(self.distribution, self.parameters, self.dtype)
-        buffer = np.empty(math.prod(self.tile), self.dtype)
-        grid = [range(len(way)) for way in ways]
-        for choice in np.ndindex(*[len(r) for r in grid]):
-            picked = [way[i] for way, i in zip(ways, choice, strict=True)]
-            flat = 0
-            for (n, _, _, _), count in zip(picked, self.tiles, strict=True):
-                flat = flat * count + n
-            lengths = [length for _, length, _, _ in picked]
+        buffer = np.empty(math.prod(cut.size for cut in self.tiles), self.dtype)
+        for parts in itertools.product(*map(self._parts, index, range(made.ndim))):
+            flat, lengths = 0, []
+            for (n, _, _), cut in zip(parts, self.tiles, strict=True):
+                flat = flat * cut.n + n
+                lengths.append(cut.extent(n))
             block = buffer[: math.prod(lengths)]
             fill(_stream.at(self.words, flat), block)
-            where = tuple(where for _, _, where, _ in picked)
-            part = tuple(part for _, _, _, part in picked)
-            made[where] = block.reshape(lengths)[part]
+            where = tuple([there for _, there, _ in parts])
+            made[where] = block.reshape(lengths)[tuple([own for _, _, own in parts])]
+        return made
+
+    def _parts(self, i: int, axis: int) -> list[tuple[int, slice, slice]]:
+        """Along an axis of chunk ``i``: a tile, where its numbers go, and which of them do."""
+        cut, tiles, (start, step, _) = self.cuts[axis], self.tiles[axis], self.picks[axis]
+        first, count = start + cut.start(i) * step, cut.extent(i)
+        if not count:
+            return []
+        runs, owners = picked.__wrapped__(tiles, (first, step, count))
+        parts = []
+        for j, n in enumerate(owners.tolist()):
+            begin = first + runs.start(j) * step - tiles.start(n)
+            parts.append((n, runs.slice(j), stepping(begin, step, runs.extent(j))))
+        return parts
 
 
 def _fillers(distribution: str, parameters: tuple[Any, ...], dtype: np.dtype[Any]) -> Any:
@@ -255,7 +271,11 @@ class Generator:
         # NumPy's own errors, for parameters that make no sense: tried on one element.
         _fillers(distribution, parameters, kind)(np.random.default_rng(0), np.empty(1, kind))
         cuts = cuts_of(chunks, shape, kind.itemsize, tile=tile_of(shape))
-        return wrap(Random(cuts, name_of(kind), distribution, kept, (one, two)))
+        everything = tuple((0, 1, n) for n in shape)
+        words = (one, two)
+        return wrap(
+            Random(cuts, name_of(kind), distribution, kept, words, shape, everything)
+        )
 
     def random(
         self,

@@ -10,13 +10,22 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from nbscale.array.chunks import Cut, shape_of, starts_of
-from nbscale.array.node import ArrayBase, ArrayNode, as_chunk, dtype_of, name_of, probe, quiet
+from nbscale.array.node import (
+    ArrayBase,
+    ArrayNode,
+    Picks,
+    as_chunk,
+    dtype_of,
+    name_of,
+    probe,
+    quiet,
+)
 from nbscale.array.shape import drop_axes
 from nbscale.collection import public
 from nbscale.expr.node import Index, Kernel, Reduce
@@ -46,6 +55,15 @@ class Reduction(ArrayNode, Reduce):
     @property
     def reduced(self) -> tuple[int, ...]:
         return self.axes
+
+    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+        shape = self.operand.shape
+        return (
+            tuple(
+                (0, 1, n) if a in self.axes else pick
+                for a, (n, pick) in enumerate(zip(shape, picks, strict=True))
+            ),
+        )
 
     @property
     def count(self) -> int:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from nbscale.array.chunks import Cut, shape_of
 from nbscale.array.create import as_shape, filled
-from nbscale.array.elementwise import read_broadcast
+from nbscale.array.elementwise import picks_broadcast, read_broadcast
 from nbscale.array.io import asarray
-from nbscale.array.node import ArrayBase, ArrayNode, dtype_of, name_of
+from nbscale.array.node import ArrayBase, ArrayNode, Picks, dtype_of, name_of, picked_cuts
 from nbscale.array.rechunk import recut
 from nbscale.collection import public, wrap
 from nbscale.expr.node import Index, Kernel, Map, Read
@@ -65,6 +65,10 @@ class Axes(ArrayNode, Map):
     def label(self) -> str:
         return "transpose" if len(self.order) == self.operand.ndim else "squeeze"
 
+    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+        at = {a: pick for a, pick in zip(self.order, picks, strict=True) if a >= 0}
+        return (tuple(at.get(a, (0, 1, 1)) for a in range(self.operand.ndim)),)
+
     def reads(self) -> tuple[Read, ...]:
         at = {a: i for i, a in enumerate(self.order) if a >= 0}
         grid = self.operand.grid
@@ -109,6 +113,12 @@ class BroadcastTo(ArrayNode, Map):
 
     def validate(self) -> None:
         self._settle(self.into, self.operand.dtype)
+
+    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+        return (picks_broadcast(self.operand, self.shape, picks),)
+
+    def sliced(self, picks: Picks, inputs: Sequence[Any]) -> ArrayNode:
+        return BroadcastTo(inputs[0], picked_cuts(self.cuts, picks))
 
     def reads(self) -> tuple[Read, ...]:
         return (read_broadcast(self.operand, self.grid, self.shape),)

@@ -1,7 +1,8 @@
 """The rules, in the order in which they run.
 
-Slices of arrays move on their own. Of the rules for frames the order matters: filters move first, so that the columns they read are known when columns are
-pruned; row numbers move last, when it is known where an index is read at all.
+The order matters: filters move first, so that the columns they read are known when columns are
+pruned; row numbers move last, when it is known where an index is read at all. Slices of arrays
+meet none of these.
 """
 
 from __future__ import annotations
