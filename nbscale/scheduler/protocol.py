@@ -27,6 +27,7 @@ __all__ = [
     "Report",
     "Run",
     "SetLimit",
+    "SetQueue",
     "Signal",
     "Spill",
     "Spilled",
@@ -54,14 +55,17 @@ class TaskId(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run begins. ``once`` tasks are never run twice."""
+    """A run begins; its job owes the first ``Grown``."""
 
     run: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Grown:
-    """A job gave stages (see ``graph.job.Grow``); watches are (stage, first k tasks)."""
+    """A job answered (see ``graph.job.Grow``); watches are (stage, first k tasks).
+
+    Sent once after ``OpenRun`` and once after each ``Report``. A watched stage must be kept.
+    """
 
     run: int
     stages: tuple[Stage, ...] = ()
@@ -74,6 +78,10 @@ class Grown:
 @dataclasses.dataclass(frozen=True, slots=True)
 class TaskDone:
     """A worker finished a task.
+
+    Before this is handled the value is put into the store, unless the store has one of this task
+    already (in memory or spilled): a worker that was thought frozen may bring it twice. A value
+    that nobody wants any more is dropped in the answer.
 
     ``nbytes`` is the size of its value; ``peak`` the most it held above its inputs, 0 if unknown.
     """
@@ -161,9 +169,16 @@ class Fail:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CloseRun:
-    """Nobody wants anything of a run any more: whatever is kept is dropped."""
+    """Nobody wants anything of a run any more: like ``Cancel``, if it has not ended."""
 
     run: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SetQueue:
+    """Workers get up to so many tasks at once from now on, to be run in the order given."""
+
+    tasks: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -190,6 +205,7 @@ Signal: TypeAlias = (
     | Fail
     | CloseRun
     | SetLimit
+    | SetQueue
 )
 
 
@@ -235,14 +251,22 @@ class Load:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Deliver:
-    """A value the user wants is done: take it now. It is dropped afterwards."""
+    """A value the user wants is done: take it now.
+
+    ``Drop`` follows, at once or when nobody reads it any more. Once for each task, unless its stage
+    is retracted: then the stages in its place deliver anew.
+    """
 
     task: TaskId
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """Step the job: a watched stage is done so far (``failed`` None), or a task raised Replan."""
+    """Step the job: a watched stage is done so far (``failed`` None), or a task raised Replan.
+
+    The watched values are in memory. The job's answer (``Grown`` or ``Fail``) is owed; until it
+    comes there is no other report of this run.
+    """
 
     run: int
     stage: int
@@ -253,7 +277,9 @@ class Report:
 class End:
     """A run is over. ``error`` names what the machine itself found, else ''.
 
-    ``outcome``: "done", "failed", "cancelled". Nothing of the run is running any more.
+    ``outcome``: "done", "failed", "cancelled". Nothing of the run is running any more, but on
+    workers that are frozen, and its values were dropped. ``task`` is the one that failed.
+    ``error`` begins with the name of an error of ``nbscale.errors`` and a colon.
     """
 
     run: int

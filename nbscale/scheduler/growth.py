@@ -1,0 +1,145 @@
+"""Stage records from stages: columns filled, edges wired to what is there already."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+
+import numpy as np
+
+from nbscale.graph.order import FloatArray, positions
+from nbscale.graph.stage import Stage
+from nbscale.scheduler.policy import block_of
+from nbscale.scheduler.records import (
+    HELD,
+    LOST,
+    READY,
+    WAITING,
+    RunRecord,
+    StageRecord,
+)
+from nbscale.scheduler.wiring import (
+    Wire,
+    counts_of_readers,
+    counts_of_reads,
+    int_column,
+    wire,
+)
+
+__all__ = ["append_stages", "become_ready"]
+
+_FEW = 32
+
+
+def append_stages(run: RunRecord, stages: Sequence[Stage]) -> list[StageRecord]:
+    """Add stages to a run; return their records, in which every task is waiting.
+
+    Raises
+    ------
+    ValueError
+        A stage is not numbered on from those there are, or reads one that is not there.
+    """
+    first = len(run.stages)
+    for number, stage in enumerate(stages, first):
+        if stage.number != number:
+            raise ValueError(f"stage {stage.name!r} is number {stage.number}, not {number}")
+        for edge in stage.edges:
+            if edge.producer > number or (
+                edge.producer < first and run.stages[edge.producer].retracted
+            ):
+                raise ValueError(
+                    f"stage {number} ({stage.name!r}) reads stage {edge.producer}, "
+                    "which is not there"
+                )
+    placed = positions([r.stage for r in run.stages] + list(stages), first, float(run.generation))
+    for stage, place in zip(stages, placed, strict=True):
+        _append(run, stage, place, first)
+    return run.stages[first:]
+
+
+def _append(run: RunRecord, stage: Stage, place: FloatArray, first: int) -> None:
+    n = stage.n_tasks
+    position = array("d")
+    position.frombytes(place.tobytes())
+    record = StageRecord(
+        stage=stage,
+        number=stage.number,
+        n=n,
+        position=position,
+        state=bytearray(n),
+        pending=array("i", bytes(4 * n)),
+        uses=array("i", bytes(4 * n)),
+        undone=n,
+        gates=[],
+        wires_in=[],
+        common_in=[],
+        keep=stage.keep,
+        repeatable=not stage.user_code,
+        delivered=None if stage.result is None else bytearray(n),
+    )
+    run.stages.append(record)
+    if record.delivered is not None:
+        run.undelivered += n
+    pending = np.zeros(n, dtype=np.int64)
+    for edge in stage.edges:
+        producer = run.stages[edge.producer]
+        record.repeatable = record.repeatable and producer.repeatable
+        w = wire(edge, stage, producer.stage, len(record.gates))
+        if w.common:
+            _add_common(record, producer, w)
+            continue
+        record.wires_in.append(w)
+        producer.wires_out.append(w)
+        uses = np.frombuffer(producer.uses, dtype=np.intc)
+        uses += counts_of_readers(edge, stage, producer.stage).astype(np.intc)
+        if edge.producer >= first:
+            pending += counts_of_reads(edge, stage)
+        else:
+            pending += _reads_missing(w, producer, counts_of_reads(edge, stage))
+    record.pending = int_column(pending)
+
+
+def _add_common(record: StageRecord, producer: StageRecord, w: Wire) -> None:
+    record.common_in.append(w)
+    producer.common_out.append(w)
+    if producer.undone == producer.n:
+        missing = producer.n if w.block is None else len(w.block)
+    else:
+        missing = sum(not HELD <= producer.state[j] <= LOST for j in block_of(w, producer))
+    record.gates.append(missing)
+    record.closed += missing > 0
+
+
+def _reads_missing(w: Wire, producer: StageRecord, counts: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    """How many values each task reads that do not exist, of a producer that may have begun."""
+    state = np.frombuffer(producer.state, dtype=np.uint8)
+    exists = (state >= HELD) & (state <= LOST)
+    if exists.all():
+        return np.zeros_like(counts)
+    for j in np.flatnonzero(exists).tolist():
+        for i in w.readers(j):
+            counts[i] -= 1
+    return counts
+
+
+def become_ready(run: RunRecord, record: StageRecord) -> None:
+    """Make every waiting task of an open stage ready that waits for nothing; queue them."""
+    if record.n <= _FEW:
+        state, pending = record.state, record.pending
+        tasks = [t for t in range(record.n) if state[t] == WAITING and not pending[t]]
+        for t in tasks:
+            state[t] = READY
+            run.push(record, t)
+        return
+    column = np.frombuffer(record.state, dtype=np.uint8)
+    free = np.flatnonzero((column == WAITING) & (np.frombuffer(record.pending, np.intc) == 0))
+    if not free.size:
+        return
+    column[free] = READY
+    place = np.frombuffer(record.position, dtype=np.float64)[free]
+    if np.any(place[1:] < place[:-1]):
+        free = free[np.argsort(place, kind="stable")]
+    elif free[-1] - free[0] + 1 == free.size:
+        run.push_sorted(record, range(int(free[0]), int(free[-1]) + 1))
+        return
+    run.push_sorted(record, int_column(free))
