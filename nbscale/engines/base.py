@@ -92,37 +92,57 @@ class Deliver(Protocol):
         """
 
 
+LOOK_UP = 0.2
+"""Seconds a waiter sleeps at most. A signal that comes just before a thread falls asleep does not
+wake it, so an interrupt would go unnoticed for as long as the run takes."""
+
+
 class Ticket:
-    """A run that was handed to an engine.
+    """A run that was handed to an engine. It begins with the first wait, or with ``begin``.
+
+    So an interrupt finds either a run that never began or somebody who waits and can stop it.
 
     Parameters
     ----------
-    cancel
-        Stops the run; only posts a message, so it may be called anywhere.
+    begin, cancel
+        Begin and stop the run. They only post messages, so they may be called anywhere, and
+        more than once.
     """
 
     patience = 2.0
     """Seconds an interrupted waiter gives the engine to stop what still runs."""
 
-    def __init__(self, cancel: Callable[[], None]) -> None:
+    def __init__(self, begin: Callable[[], None], cancel: Callable[[], None]) -> None:
+        self._begin = begin
         self._cancel = cancel
-        self._over = threading.Event()
+        self._begun = False
+        self._over = False
+        self._gate = threading.Lock()
+        self._gate.acquire()
         self._error: BaseException | None = None
         self._trace: Any = None
 
     @property
     def done(self) -> bool:
         """Whether the run is over, whatever its outcome."""
-        return self._over.is_set()
+        return self._over
 
     def finish(self, error: BaseException | None) -> None:
-        """Say that the run is over; for the engine."""
+        """Say that the run is over; for the engine, once."""
         self._error = error
         self._trace = None if error is None else error.__traceback__
-        self._over.set()
+        self._over = True
+        self._gate.release()
+
+    def begin(self) -> None:
+        """Begin the run without waiting for it; does nothing if it has begun."""
+        if not self._begun:
+            self._begin()
+            self._begun = True
 
     def cancel(self) -> None:
         """Ask for the run to be stopped; returns at once."""
+        self.begin()
         self._cancel()
 
     def wait(self, timeout: float | None = None) -> None:
@@ -146,6 +166,7 @@ class Ticket:
             What a task raised, unchanged but for a note that says where.
         """
         try:
+            self.begin()
             over = self._stay(timeout)
         except BaseException:
             self._leave()
@@ -158,7 +179,15 @@ class Ticket:
 
     def settle(self, timeout: float | None) -> bool:
         """Wait until the run is over, whatever its outcome; False if it is not in time."""
-        return self._over.wait(timeout)
+        # Plain locks, since an interrupt inside `threading.Event` can leave it broken.
+        left = deadline(timeout)
+        while not self._over:
+            rest = left()
+            if rest == 0:
+                return False
+            if self._gate.acquire(timeout=LOOK_UP if rest is None else min(rest, LOOK_UP)):
+                self._gate.release()
+        return True
 
     def _stay(self, timeout: float | None) -> bool:
         """Stay until the run is over (True) or time is up."""
@@ -166,7 +195,7 @@ class Ticket:
 
     def _leave(self) -> None:
         """Stop the run, because its waiter was interrupted."""
-        self._cancel()
+        self.cancel()
         self.settle(self.patience)
 
 
@@ -204,7 +233,9 @@ class Engine(abc.ABC):
     def run(
         self, job: Job, *, info: RunInfo, deliver: Deliver, observers: Sequence[Observer] = ()
     ) -> Ticket:
-        """Begin to run a job; its first step is taken in the calling thread.
+        """Take a job on; its first step is taken in the calling thread.
+
+        The run begins with the first wait for the ticket, or its ``begin``.
 
         Parameters
         ----------

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TypeAlias
 
+from nbscale.engines.base import LOOK_UP
 from nbscale.engines.task import Work
 from nbscale.events import TaskEnded, TaskStarted
 from nbscale.scheduler.protocol import Run
@@ -95,11 +96,7 @@ class Desk:
 
 
 def work_off(
-    desk: Desk,
-    station: Station,
-    left: Callable[[], float | None],
-    *,
-    interruptible: bool,
+    desk: Desk, station: Station, left: Callable[[], float | None], *, interruptible: bool
 ) -> bool:
     """Run tasks in the calling thread as they come.
 
@@ -110,7 +107,7 @@ def work_off(
     station
         Where this thread works.
     left
-        Seconds to wait for the next one, or None.
+        Seconds that are left for it, or None.
     interruptible
         Let a KeyboardInterrupt through, instead of taking it for the task's.
 
@@ -119,77 +116,74 @@ def work_off(
     bool
         True if told to end, False if time is up.
     """
-    _here.depth = depth() + 1
-    try:
-        return _work_off(desk, station, left, interruptible)
-    finally:
-        _here.depth -= 1
-
-
-def _work_off(
-    desk: Desk, station: Station, left: Callable[[], float | None], interruptible: bool
-) -> bool:
     clock = time.monotonic
     fetch = desk.items.get_nowait
-    leave = desk.outcomes.append
-    idle = desk.idle
     told = clock()
-    while True:
-        try:
-            item = fetch()
-        except queue.Empty:
-            if desk.outcomes:
-                desk.tell()
-            idle.append(None)
+    _here.depth = depth() + 1
+    try:
+        while left() != 0:
             try:
-                item = desk.items.get(timeout=left())
+                item = fetch()
             except queue.Empty:
-                return False
-            finally:
-                idle.pop()
-        if item is None:
-            return True
-        work, action = item
-        if work.dead:
-            leave((work, action, None, 0.0, None))
-            continue
-        station.at = work
-        size = error = None
-        start = clock()
-        if work.wire is not None:
-            _, stage, task = action.task
-            work.wire.put(TaskStarted(work.number, stage, task, action.worker, start))
-        try:
-            size = work.execute(action.task.task)
-        except BaseException as raised:  # whatever a task raises belongs to its run
-            if interruptible and isinstance(raised, KeyboardInterrupt):
-                raise
-            error = raised
-        stop = clock()
-        if work.wire is not None:
-            _tell_end(work, action, start, stop, size, error)
-        leave((work, action, size, stop - start, error))
-        if idle or stop - told > _TELL_AFTER:
-            desk.tell()
-            told = stop
-        # Nothing of a task may live on here while the thread waits for the next.
-        item = work = action = error = station.at = None  # type: ignore[assignment]
-        if station.given_up:
-            desk.tell()
-            return True
+                try:
+                    item = _sleep(desk, left(), interruptible)
+                except queue.Empty:
+                    continue
+            if item is None:
+                return True
+            stop = _run(desk, station, item, clock, interruptible)
+            # Nothing of a task may live on here while the thread waits for the next.
+            del item
+            if desk.idle or stop - told > _TELL_AFTER:
+                desk.tell()
+                told = stop
+            if station.given_up:
+                return True
+    finally:
+        _here.depth -= 1
+        desk.tell()
+    return False
 
 
-def _tell_end(
-    work: Work,
-    action: Run,
-    start: float,
-    stop: float,
-    size: Size | None,
-    error: BaseException | None,
-) -> None:
-    _, stage, task = action.task
-    name = None if error is None else type(error).__name__
-    nbytes = 0 if size is None else size[1]
-    event = TaskEnded(work.number, stage, task, action.worker, start, stop, nbytes, name)
+def _sleep(desk: Desk, rest: float | None, interruptible: bool) -> Item | None:
+    """Wait for an item; queue.Empty if it is time to look up."""
+    if desk.outcomes:
+        desk.tell()
+    if interruptible:
+        rest = LOOK_UP if rest is None else min(rest, LOOK_UP)
+    desk.idle.append(None)
+    try:
+        return desk.items.get(timeout=rest)
+    finally:
+        desk.idle.pop()
+
+
+def _run(
+    desk: Desk, station: Station, item: Item, clock: Callable[[], float], interruptible: bool
+) -> float:
+    """Run one task, leave its outcome and return the time."""
+    work, action = item
+    start = clock()
+    if work.dead:
+        desk.outcomes.append((work, action, None, 0.0, None))
+        return start
+    station.at = work
+    size = failure = None
     if work.wire is not None:
-        work.wire.put(event)
+        _, stage, task = action.task
+        work.wire.put(TaskStarted(work.number, stage, task, action.worker, start))
+    try:
+        size = work.execute(action.task.task)
+    except BaseException as error:  # whatever a task raises belongs to its run
+        if interruptible and isinstance(error, KeyboardInterrupt):
+            raise
+        failure = error
+    stop = clock()
+    if work.wire is not None:
+        nbytes = 0 if size is None else size[1]
+        name = None if failure is None else type(failure).__name__
+        work.wire.put(TaskEnded(work.number, stage, task, action.worker, start, stop, nbytes, name))
+    desk.outcomes.append((work, action, size, stop - start, failure))
+    # The error's traceback refers to this frame: together they would keep the inputs alive.
+    station.at = failure = None
+    return stop

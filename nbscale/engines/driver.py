@@ -35,6 +35,7 @@ from nbscale.scheduler.protocol import (
     Report,
     Run,
     SetLimit,
+    SetQueue,
     Signal,
     Stop,
     Stopped,
@@ -82,8 +83,8 @@ class Running:
         Tasks that were told to stop and did not answer yet, with their worker.
     deserted
         Nobody works for it any more: what was handed out will never be answered.
-    over
-        It has ended.
+    opened, over
+        It has begun; it has ended.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Running:
         self.errors: dict[TaskId, BaseException] = {}
         self.stopping: dict[TaskId, int] = {}
         self.deserted = False
+        self.opened = False
         self.over = False
 
     def tell(self, event: Any) -> None:
@@ -156,6 +158,7 @@ class Driver:
         self._workers = 0
         self._busy = 0
         self._pace = 0.0
+        self._ahead = 2
         self._machine = self._new_machine()
         self._perform: Mapping[type[Any], Callable[[Any], None]] = {
             Stop: self._stop,
@@ -168,7 +171,10 @@ class Driver:
     # From any thread ------------------------------------------------------------------------
 
     def open(self, run: Running, reply: Reply, limit: int | None = None) -> None:
-        """Begin a run with its job's first reply, under a new limit if one is given."""
+        """Begin a run with its job's first reply, under a new limit if one is given.
+
+        Does nothing if it has begun.
+        """
         self._loop.post(self._guarded, self._open, run, reply, limit)
 
     def cancel(self, run: Running) -> None:
@@ -251,11 +257,17 @@ class Driver:
         """Hand out so many tasks ahead that each worker has some 10 ms of work, and at least two."""
         self._pace = seconds if self._pace == 0.0 else 0.5 * (self._pace + seconds)
         ahead = int(_AHEAD / self._pace) if self._pace > 0 else _MOST_AHEAD
-        self._machine.queue = min(max(ahead, 2), _MOST_AHEAD)
+        ahead = min(max(ahead, 2), _MOST_AHEAD)
+        if ahead != self._ahead:
+            self._ahead = ahead
+            self._signals.append(SetQueue(ahead))
 
     # Runs -----------------------------------------------------------------------------------
 
     def _open(self, run: Running, reply: Reply, limit: int | None) -> None:
+        if run.opened:
+            return
+        run.opened = True
         inner.hold()
         self._runs[run.number] = run
         if limit is not None and limit != self._limit:
@@ -367,8 +379,10 @@ class Driver:
         self._count_stopped(run)
 
     def _drop(self, action: Drop) -> None:
-        _, stage, task = action.task
-        self._runs[action.task.run].works[stage].table.pop(task, None)
+        number, stage, task = action.task
+        run = self._runs.get(number)
+        if run is not None:
+            run.works[stage].table.pop(task, None)
 
     def _delivered(self, action: Delivered) -> None:
         """The task gave its value away itself, in its own thread: nothing is left to do."""
@@ -472,7 +486,7 @@ class Driver:
         self._machine = self._new_machine()
 
     def _new_machine(self) -> Machine:
-        machine = Machine(self._limit, queue=2)
+        machine = Machine(self._limit, queue=self._ahead)
         self._workers = self._busy = 0
         while self._workers < self._wanted:
             machine.handle(WorkerJoined(self._workers))

@@ -23,8 +23,8 @@ __all__ = ["InlineEngine"]
 class InlineEngine(Engine):
     """Runs tasks one after the other in the thread that waits.
 
-    A run begins with the first wait for its ticket and goes on only while it is waited for. About
-    20 us a task; nothing is started but the loop's thread.
+    A run goes on only while it is waited for. Some 15 us a task; nothing is started but the loop's
+    thread.
     """
 
     name = "inline"

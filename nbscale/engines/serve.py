@@ -20,12 +20,12 @@ __all__ = ["serve"]
 
 
 class _Served(Ticket):
-    """Runs the tasks itself while it is waited for. Begins with the first wait."""
+    """Runs the tasks itself while it is waited for."""
 
     def __init__(
         self, engine: str, job: Job, info: RunInfo, deliver: Deliver, observers: Sequence[Observer]
     ) -> None:
-        super().__init__(self._stop)
+        super().__init__(self._open, self._stop)
         self._reply = job.step(None)
         # Work inside work shares the budget: what is outside it still holds memory.
         self._driver = Driver(
@@ -36,23 +36,17 @@ class _Served(Ticket):
             ended=self._end,
         )
         self._run = Running(job, info, deliver, wire(observers), engine, self)
-        self._begun = False
+
+    def _open(self) -> None:
+        self._driver.open(self._run, self._reply)
 
     def _stop(self) -> None:
-        if not self._begun:
-            self._begin()
         self._driver.cancel(self._run)
-
-    def _begin(self) -> None:
-        self._begun = True
-        self._driver.open(self._run, self._reply)
 
     def _end(self) -> None:
         self._driver.desk.items.put(None)
 
     def _stay(self, timeout: float | None) -> bool:
-        if not self._begun:
-            self._begin()
         ended = work_off(self._driver.desk, Station(), deadline(timeout), interruptible=True)
         if ended:
             self._end()  # for another thread that waits for this run
@@ -60,9 +54,9 @@ class _Served(Ticket):
 
     def _leave(self) -> None:
         # This thread has left its task, and there is no other.
-        if self._begun:
-            self._driver.desert(self._run)
-            self.settle(self.patience)
+        self.begin()
+        self._driver.desert(self._run)
+        self.settle(self.patience)
 
 
 def serve(

@@ -158,10 +158,13 @@ class ThreadsEngine(Engine):
         with self._lock:
             driver = self._driver if self._driver is not None else self._start()
             self._fit(driver)
-        ticket = Ticket(lambda: driver.cancel(run))
+        limit = limits.budget() // _SHARE
+        ticket = Ticket(
+            lambda: driver.open(run, reply, limit),
+            lambda: driver.cancel(run),
+        )
         run = Running(job, info, deliver, wire(observers), self.name, ticket)
         self._tickets.add(ticket)
-        driver.open(run, reply, limits.budget() // _SHARE)
         return ticket
 
     def scale(self, n: int) -> None:

@@ -319,6 +319,7 @@ class EngineTests:
         ticket = engine.run(
             plain(stage(0, 1000, kernel, result=0)), info=RunInfo(1), deliver=Results()
         )
+        ticket.begin()
         other = threading.Thread(target=stop)
         other.start()
         with pytest.raises(RunCancelled):
@@ -333,6 +334,7 @@ class EngineTests:
         ticket = engine.run(plain(a), info=RunInfo(1), deliver=Results())
         ticket.cancel()
         ticket.cancel()
+        ticket.begin()
         with pytest.raises(RunCancelled):
             ticket.wait()
         assert len(ran) < 1000
