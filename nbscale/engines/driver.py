@@ -220,13 +220,13 @@ class Driver:
             self._perform[type(action)](action)
 
     def _hear(self) -> None:
-        """Take the outcomes of tasks."""
+        """Take the outcomes of tasks that are there; for later ones others get their turn first."""
         desk = self.desk
         desk.heard()
         outcomes = desk.outcomes
         handle = self._machine.handle
         count, seconds = 0, 0.0
-        while outcomes:
+        for _ in range(len(outcomes)):
             work, action, size, took, error = outcomes.popleft()
             run: Running = work.run
             if run.over:
@@ -252,6 +252,8 @@ class Driver:
                 self._go()
         if count:
             self._adapt(seconds / count)
+        if outcomes:
+            desk.tell()
 
     def _adapt(self, seconds: float) -> None:
         """Hand out so many tasks ahead that each worker has some 10 ms of work, and at least two."""

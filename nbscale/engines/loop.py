@@ -55,11 +55,14 @@ class Loop:
     def _run(self) -> None:
         with serving("keeps runs going"):
             while True:
-                try:
-                    posted = self._inbox.get(timeout=self._until_timer())
-                except queue.Empty:
+                rest = self._until_timer()
+                if rest == 0:  # before what was posted, of which there may be more and more
                     _, _, call, args = heapq.heappop(self._timers)
                 else:
+                    try:
+                        posted = self._inbox.get(timeout=rest)
+                    except queue.Empty:
+                        continue
                     if posted is None:
                         return
                     call, args = posted
