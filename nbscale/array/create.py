@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -55,7 +56,7 @@ def as_shape(shape: Any) -> tuple[int, ...]:
     """A shape as NumPy reads it; raises NumPy's errors."""
     if isinstance(shape, (int, np.integer)):
         shape = (shape,)
-    made = tuple(int(n) for n in shape)
+    made = tuple(operator.index(n) for n in shape)
     if any(n < 0 for n in made):
         raise ValueError("negative dimensions are not allowed")
     return made
@@ -211,13 +212,13 @@ def full(
     array([[7, 7, 7],
            [7, 7, 7]])
     """
+    if hasattr(fill_value, "compute"):
+        fill_value = fill_value.compute()
     if np.ndim(fill_value) != 0:
         raise ValueError(
             f"fill_value must be a scalar, not {type(fill_value).__name__}; for more use "
             "na.broadcast_to"
         )
-    if hasattr(fill_value, "compute"):
-        fill_value = fill_value.compute()
     kind = np.dtype(dtype) if dtype is not None else np.asarray(fill_value).dtype
     np.full((), fill_value, kind)  # NumPy's error, if the value does not fit the dtype
     return wrap(filled(as_shape(shape), fill_value, kind, chunks))

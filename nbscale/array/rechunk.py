@@ -51,7 +51,9 @@ class _Split:
         for i, old, new in zip(index, self.old, self.new, strict=True):
             begin, end = old.start(i), old.start(i + 1)
             way: list[tuple[int, slice]] = []
-            if end > begin:
+            if old == new:
+                way.append((i, slice(0, end - begin)))
+            elif end > begin:
                 j = new.find(begin)
                 while j < new.n and new.start(j) < end:
                     lo, hi = max(begin, new.start(j)), min(end, new.start(j + 1))

@@ -6,6 +6,7 @@ from collections import Counter
 
 from nbscale.collection import Collection
 from nbscale.engines.task import Work
+from nbscale.graph.job import Done
 from nbscale.session import current
 
 
@@ -33,7 +34,9 @@ def run(*wanted: Collection) -> Counted:
 
         return give
 
-    job.step(None)
+    reply = job.step(None)
+    if isinstance(reply, Done):
+        raise reply.error
     assert job.sealed, "nothing here asks for values first"
     for stage in job.stages:
         table = {}
