@@ -8,6 +8,7 @@ import nbscale as ns
 import nbscale.dataframe as nd
 from nbscale import config
 from nbscale.errors import EngineError
+from tests.counting import SEEN, look
 
 
 @pytest.fixture
@@ -26,34 +27,21 @@ def test_compute_keeps_the_shape_of_its_arguments(lazy, data):
 
 
 def test_what_is_shared_is_computed_once(data):
-    calls = []
-
-    def count(part):
-        calls.append(len(part))
-        return part
-
-    lazy = nd.from_pandas(data, npartitions=4).map_partitions(count)
+    lazy = nd.from_pandas(data, npartitions=4).map_partitions(look)
     _ = lazy.columns
-    calls.clear()
+    SEEN.clear()
     ns.compute(lazy.x.sum(), lazy.y.sum())
-    assert len(calls) == 4
+    assert SEEN == [0, 5, 10, 15]
 
 
 def test_persist_computes_once_and_stays_lazy(data):
-    calls = []
-
-    def count(part):
-        calls.append(len(part))
-        return part
-
-    lazy = nd.from_pandas(data, npartitions=4).map_partitions(count)
-    kept = lazy.persist()
-    calls.clear()
+    kept = nd.from_pandas(data, npartitions=4).map_partitions(look).persist()
+    SEEN.clear()
     assert kept.npartitions == 4
     pd.testing.assert_frame_equal(kept.compute(), data)
     assert (kept.x + kept.y).sum().compute() == (data.x + data.y).sum()
     assert len(kept) == 20
-    assert calls == []
+    assert SEEN == []
     one, two = ns.persist(lazy.x, [lazy.y])
     assert isinstance(one, nd.Series)
     assert isinstance(two[0], nd.Series)
