@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nbscale.graph.intervals import IntArray
 from nbscale.graph.order import FloatArray, positions
 from nbscale.graph.stage import Stage
 from nbscale.scheduler.policy import block_of
@@ -110,7 +111,7 @@ def _add_common(record: StageRecord, producer: StageRecord, w: Wire) -> None:
     record.closed += missing > 0
 
 
-def _reads_missing(w: Wire, producer: StageRecord, counts: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _reads_missing(w: Wire, producer: StageRecord, counts: IntArray) -> IntArray:
     """How many values each task reads that do not exist, of a producer that may have begun."""
     state = np.frombuffer(producer.state, dtype=np.uint8)
     exists = (state >= HELD) & (state <= LOST)

@@ -189,7 +189,7 @@ class Machine:
         self.ledger = Ledger(limit, headroom)
         self.can_spill = can_spill
         self.can_recompute = can_recompute
-        self.queue = queue
+        self._queue = queue
         self.runs: dict[int, RunRecord] = {}
         self.workers: dict[int, WorkerRecord] = {}
         self.turn: deque[int] = deque()
@@ -214,11 +214,25 @@ class Machine:
         ValueError
             The signal contradicts what went before: a run opened twice, stages out of order.
         """
-        self._actions = actions = []
+        actions: list[Action] = []
+        self._actions = actions
         _HANDLERS[type(signal)](self, signal)
         if self.free:
             self._dispatch()
         return actions
+
+    @property
+    def queue(self) -> int:
+        """How many tasks a worker gets at once; a smaller number calls none back."""
+        return self._queue
+
+    @queue.setter
+    def queue(self, tasks: int) -> None:
+        if tasks != self._queue:
+            self._queue = max(1, tasks)
+            for worker in self.workers.values():
+                self.free.pop(worker.number, None)
+                self._free_slot(worker)
 
     # Workers --------------------------------------------------------------------------------
 
@@ -316,7 +330,7 @@ class Machine:
         )
 
     def _free_slot(self, worker: WorkerRecord) -> None:
-        if not worker.frozen and len(worker.queue) + len(worker.leftover) < self.queue:
+        if not worker.frozen and len(worker.queue) + len(worker.leftover) < self._queue:
             self.free[worker.number] = worker
 
     # Tasks ----------------------------------------------------------------------------------
@@ -329,7 +343,8 @@ class Machine:
             self._late(worker, task, signal)
             return
         self.ledger.promised -= promised
-        self.free[worker.number] = worker
+        if len(worker.queue) + len(worker.leftover) < self._queue:
+            self.free[worker.number] = worker
         run = self.runs[task.run]
         run.outside -= 1
         self._finish(run, run.stages[task.stage], task.task, signal)
@@ -481,7 +496,7 @@ class Machine:
     def _let_go(self, run: RunRecord, record: StageRecord, task: int) -> None:
         """Nobody needs a value: drop it, or do not make it."""
         state = record.state[task]
-        if state == HELD or state == SPILLED or state == LOST:
+        if state in (HELD, SPILLED, LOST):
             nbytes = record.size.pop(task)
             record.nbytes -= nbytes
             if state == HELD:
@@ -544,9 +559,7 @@ class Machine:
             state = record.state[task]
             if state == LOST:
                 self._vanished(run, record, task)
-            elif state == GONE:
-                record.dropped[task] = record.dropped.get(task, 0) + 1
-            else:
+            elif state != GONE:
                 continue
             move(record, task, WAITING)
             pending = 0
@@ -689,6 +702,7 @@ class Machine:
         run = self.runs.get(signal.run)
         if run is None or run.outcome:
             return
+        self._check_retracted(run, signal)
         new = append_stages(run, signal.stages)
         run.generation += 1
         for number, first in signal.watches:
@@ -716,6 +730,15 @@ class Machine:
                 self._maybe_ready(run, run.stages[stage], task)
         self._report(run)
         self._settle(run)
+
+    def _check_retracted(self, run: RunRecord, signal: Grown) -> None:
+        for number in signal.retract:
+            record = run.stages[number]
+            for w in record.wires_out + record.common_out:
+                if w.consumer not in signal.retract and not run.stages[w.consumer].retracted:
+                    raise ValueError(
+                        f"stage {number} is retracted, but stage {w.consumer} that reads it is not"
+                    )
 
     def _watch(self, run: RunRecord, record: StageRecord, first: int) -> None:
         if not record.keep:
@@ -770,7 +793,6 @@ class Machine:
         if record.keep or record.delivered is not None or record.retracted:
             return
         if not any(run.stages[w.consumer].undone for w in record.common_out):
-            task = 0
             for task, uses in enumerate(record.uses):
                 if not uses and record.state[task] == WAITING:
                     self._abandon(run, record, task)
@@ -829,10 +851,7 @@ class Machine:
         self.can_spill = signal.can_spill
 
     def _set_queue(self, signal: SetQueue) -> None:
-        self.queue = max(1, signal.tasks)
-        for worker in self.workers.values():
-            self.free.pop(worker.number, None)
-            self._free_slot(worker)
+        self.queue = signal.tasks
 
     # Ends -----------------------------------------------------------------------------------
 
@@ -932,7 +951,7 @@ class Machine:
         return False
 
     def _free_slots(self) -> int:
-        return sum(self.queue - len(w.queue) - len(w.leftover) for w in self.free.values())
+        return sum(self._queue - len(w.queue) - len(w.leftover) for w in self.free.values())
 
     def _remake(self, run: RunRecord, absent: list[tuple[StageRecord, int]]) -> bool:
         """Begin to make the lost among the inputs again; their reader waits meanwhile."""
@@ -974,7 +993,7 @@ class Machine:
         worker.queue[name] = promised
         run.outside += 1
         del self.free[number]
-        if len(worker.queue) + len(worker.leftover) < self.queue:
+        if len(worker.queue) + len(worker.leftover) < self._queue:
             self.free[number] = worker
         self._actions.append(Run(number, name))
 

@@ -16,7 +16,6 @@ from nbscale.scheduler.records import (
     LOST,
     PARKED,
     READY,
-    SPILLED,
     RunRecord,
     StageRecord,
 )
@@ -155,7 +154,7 @@ def can_be_made_again(
             reads = block_of(w, producer) if w.common else w.reads(task)
             for j in reads:
                 if producer.state[j] in (GONE, LOST) and (w.producer, j) not in cone:
-                    if len(cone) == _LARGEST_CONE or not may_be_dropped(producer, j):
+                    if len(cone) == _LARGEST_CONE or not producer.repeatable:
                         return False
                     cone.add((w.producer, j))
                     stack.append((producer, j))
@@ -203,8 +202,3 @@ def frees_more_than_it_makes(
             freed += producer.nbytes
     leaves = record.delivered is not None and not record.uses[task] and not record.common_out
     return freed > (0 if leaves and not record.keep else forecast.output)
-
-
-def must_be_loaded(state: int) -> bool:
-    """Whether a value that is absent is on disk, and not lost."""
-    return state == SPILLED
