@@ -18,7 +18,7 @@ from nbscale.dataframe.elementwise import (
 from nbscale.dataframe.groupby import GroupByMethods
 from nbscale.dataframe.join import JoinMethods
 from nbscale.dataframe.node import FrameHeld
-from nbscale.dataframe.order import FrameOrder, OrderMethods
+from nbscale.dataframe.order import FrameOrder, SeriesOrder
 from nbscale.dataframe.reduce import FrameReductions, SeriesReductions
 from nbscale.dataframe.rows import RowMethods, concatenated
 from nbscale.dataframe.select import Labels, SelectMethods
@@ -147,7 +147,7 @@ class DataFrame(
 class Series(
     SeriesElementwise,
     SeriesReductions,
-    OrderMethods,
+    SeriesOrder,
     GroupByMethods,
     WindowMethods,
     SelectMethods,

@@ -265,7 +265,7 @@ def pieces_by(value: Any, where: npt.NDArray[np.int64], n: int) -> list[Any]:
         nothing = value[:0]
         home = int(where[0]) if len(where) else 0
         return [value if j == home else nothing for j in range(n)]
-    small = where.astype(np.uint8 if n <= 256 else np.uint16 if n <= 65_536 else np.int64)  # noqa: PLR2004
+    small = where.astype(np.uint8 if n <= 256 else np.uint16 if n <= 65_536 else np.int64)
     taken = value.take(np.argsort(small, kind="stable"))
     ends = np.cumsum(counts).tolist()
     nothing = taken[:0]

@@ -314,7 +314,7 @@ def _hashed(values: Any) -> npt.NDArray[np.uint64]:
     elif hasattr(values, "asi8"):
         found = _mixed(values.asi8.view(np.uint64))
     elif kind in "iufb":
-        found = _hashed_numbers(values, missing)
+        found = _hashed_numbers(values)
     elif kind == "c":
         array = np.asarray(values)
         found = _hashed(array.real.copy()) ^ _mixed(_hashed(array.imag.copy()))
@@ -325,25 +325,21 @@ def _hashed(values: Any) -> npt.NDArray[np.uint64]:
     return found
 
 
-def _hashed_numbers(values: Any, missing: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+def _hashed_numbers(values: Any) -> npt.NDArray[np.uint64]:
     """By the float of equal value, or by the integer that no float equals."""
     if isinstance(values.dtype, np.dtype):
         array = np.asarray(values)
     else:
         plain = getattr(values.dtype, "numpy_dtype", np.dtype("float64"))
         array = values.to_numpy(dtype=plain, na_value=plain.type(0))
-    del missing
     floats = array.astype(np.float64)
     floats[floats == 0] = 0.0
     found = _mixed(floats.view(np.uint64))
     if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
-        large = np.abs(floats) >= 2.0**53
-        if large.any():
-            picked = array[large]
-            odd = picked != floats[large].astype(object).astype(np.object_)
-            own = _mixed(picked.view(np.uint64) ^ _NULL)
-            where = np.flatnonzero(large)[np.asarray(odd, dtype=bool)]
-            found[where] = own[np.asarray(odd, dtype=bool)]
+        large = np.flatnonzero(np.abs(floats) >= 2.0**53)
+        # Python compares an integer and a float exactly.
+        odd = large[array[large].astype(object) != floats[large].astype(object)]
+        found[odd] = _mixed(array[odd].view(np.uint64) ^ _NULL)
     return found
 
 
