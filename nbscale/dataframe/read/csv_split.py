@@ -26,6 +26,7 @@ __all__ = [
     "Dialect",
     "QuotesMet",
     "Records",
+    "can_cut",
     "find_record_start",
     "plan_blocks",
     "quote_parity",
@@ -132,17 +133,18 @@ def plan_blocks(
     [(0, 33), (33, 66), (66, 100)]
     """
     size = file.size
-    if (
-        size is None
-        or blocksize is None
-        or dialect.whole
-        or compression_of(file, dialect.compression) is not None
-    ):
+    if size is None or blocksize is None or not can_cut(file, dialect):
         return (Block(file, 0, None),)
     n = max(1, round(size / blocksize))
     cuts = sorted({max(i * size // n, data_start if i else 0) for i in range(n)})
     cuts = [c for c in cuts if c < size] or [0]
     return tuple(Block(file, a, b) for a, b in zip(cuts, [*cuts[1:], size], strict=True))
+
+
+def can_cut(file: SourceFile, dialect: Dialect) -> bool:
+    """Whether a file may be read in several pieces: as it is written, and not compressed."""
+    compressed = compression_of(file, dialect.compression) is not None
+    return not (dialect.whole or compressed or file.size is None)
 
 
 def quote_parity(data: bytes, quote: bytes = b'"') -> int:

@@ -1,0 +1,313 @@
+"""Parse one block of a CSV file by pandas' own parser, as if it stood in its place in the file.
+
+A block that does not begin its file is parsed behind the *preamble*: the header as it stands in the
+file, and the first record, which is dropped again. So pandas itself decides what it decided for the
+whole file: names, how many fields a record has, which format the dates have.
+
+Dtypes are what pandas finds in the block, never forced: forced to integers it would take ``5.0`` or
+``True`` for one. What is narrower than planned is made wider, by the text where that matters; what is
+wider is a ``Misfit`` that the planner answers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import warnings
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nbscale.dataframe.read.csv_dtype import coerce, join, state_of
+from nbscale.dataframe.read.csv_errors import Misfit, explain, locate_misfit
+from nbscale.dataframe.read.csv_form import CsvForm, narrowed
+from nbscale.dataframe.read.csv_head import find_preamble, read_head
+from nbscale.dataframe.read.csv_split import (
+    Block,
+    Dialect,
+    Records,
+    can_cut,
+    read_block,
+)
+from nbscale.dataframe.read.files import SourceFile, compression_of, read_range
+
+__all__ = ["parse_block", "read_csv_block"]
+
+# pandas warns of columns that look different in parts of a block; here they are parsed once more.
+warnings.filterwarnings("ignore", category=pd.errors.DtypeWarning, module=__name__)
+
+
+class _Chain:
+    """Pieces of bytes as one file, without joining them.
+
+    It is no ``io`` class, so pandas hands its bytes to the parser as they are.
+    """
+
+    def __init__(self, *pieces: bytes | memoryview) -> None:
+        self._pieces = [memoryview(p) for p in pieces if len(p)]
+
+    def read(self, size: int = -1) -> bytes:
+        if not self._pieces:
+            return b""
+        piece = self._pieces[0]
+        if size < 0 or size >= len(piece):
+            return bytes(self._pieces.pop(0))
+        self._pieces[0] = piece[size:]
+        return bytes(piece[:size])
+
+    def __iter__(self) -> _Chain:
+        return self
+
+    def __next__(self) -> bytes:
+        data = self.read(1 << 18)
+        if not data:
+            raise StopIteration
+        return data
+
+
+def read_csv_block(
+    block: Block,
+    form: CsvForm,
+    columns: Sequence[Hashable] | None = None,
+    inside: bool | None = None,
+) -> tuple[pd.DataFrame, tuple[Misfit, ...]]:
+    """Read and parse one block.
+
+    Parameters
+    ----------
+    block
+        Which.
+    form
+        How to.
+    columns
+        Names of the columns wanted, or None for all.
+    inside
+        Whether the block begins inside quotes; None under the one-pass plan.
+
+    Returns
+    -------
+    DataFrame
+        The records that start in the block, numbered from 0 if there is no index column.
+    tuple of Misfit
+        Columns that hold more than planned. They come as found; the form must be widened.
+
+    Raises
+    ------
+    QuotesMet
+        Under the one-pass plan, if the block holds a quote.
+    pandas.errors.ParserError
+        For a record with too many fields: says where.
+    ValueError
+        If the file has other columns than planned.
+
+    Notes
+    -----
+    One read of the block's bytes, one pass of pandas' parser over them. Memory: the block's bytes
+    and the columns wanted.
+    """
+    form = _form_of_file(block, form)
+    records = read_block(block, form.dialect, inside, form.header_size)
+    with_preamble = not (block.first or block.whole)
+    return parse_block(records, form, block.file, columns, behind_preamble=with_preamble)
+
+
+def _form_of_file(block: Block, form: CsvForm) -> CsvForm:
+    """The form with the header that this file has."""
+    if block.whole or form.dialect.stays_whole or (block.first and not form.header_size):
+        return form
+    size = form.header_size
+    if not size or read_range(block.file, 0, size) == form.preamble[:size]:
+        return form
+    head = read_head(block.file, form.dialect, 1 << 20)
+    header_size, end = find_preamble(head, form.keywords, form.dialect)
+    return form.behind(head[:end], header_size)
+
+
+def parse_block(
+    records: Records,
+    form: CsvForm,
+    file: SourceFile,
+    columns: Sequence[Hashable] | None = None,
+    *,
+    behind_preamble: bool = False,
+    low_memory: bool = True,
+) -> tuple[pd.DataFrame, tuple[Misfit, ...]]:
+    """Parse records that are in memory; see ``read_csv_block``."""
+    source = _Source(records, form, file, behind_preamble)
+    wanted = [c for c in form.columns if columns is None or c in columns or c in form.index]
+    names = wanted or list(form.columns[:1])
+    parsed = source.parse(names, low_memory=low_memory)
+    if not len(parsed) and form.preamble and not behind_preamble:
+        # A header alone tells nothing of dtypes; the first record does.
+        source = _Source(Records(memoryview(b""), records.offset), form, file, True)
+        parsed = source.parse(names)
+    parts: dict[Hashable, pd.Series] = {}
+    misfits: list[Misfit] = []
+    unclear: list[Hashable] = []
+    for name in wanted:
+        state = form.state(name)
+        if state == "given" or str(parsed[name].dtype) == state != "object":
+            continue
+        found = state_of(parsed[name])
+        part = coerce(parsed[name], found, state) if join(found, state) == state else None
+        if part is None:
+            unclear.append(name)
+        else:
+            parts[name] = part
+    if unclear:
+        misfits = _look_closer(source, unclear, parts)
+    if parts:
+        parsed = pd.DataFrame({c: parts.get(c, parsed[c]) for c in wanted}, index=parsed.index)
+    if form.index:
+        parsed = parsed.set_index(list(form.index))
+        parsed.index.names = list(form.index_names)
+    chosen = [c for c in form.columns if (columns is None or c in columns) and c not in form.index]
+    if list(parsed.columns) != chosen:
+        parsed = parsed[chosen]
+    return parsed, tuple(misfits)
+
+
+def _look_closer(
+    source: _Source, names: list[Hashable], parts: dict[Hashable, pd.Series]
+) -> list[Misfit]:
+    """Parse columns again, in one go; where they fit as text or number, put them into parts.
+
+    In one go, because pandas' parser looks at a quarter of a megabyte at a time otherwise, and may
+    find a number where the block as a whole is text.
+    """
+    form = source.form
+    again = source.parse(names, low_memory=False)
+    misfits: list[Misfit] = []
+    told: dict[Hashable, str] = {}
+    for name in names:
+        state = form.state(name)
+        found = state_of(again[name])
+        whole = join(found, state)
+        if whole == state == "uint64" and found == "int64" and (again[name] < 0).any():
+            whole = "str"
+        if whole != state:
+            misfits.append(locate_misfit(source.text(name), name, state, whole, source.place))
+            parts[name] = again[name]
+            continue
+        part = coerce(again[name], found, state)
+        if part is None:
+            told[name] = state
+        else:
+            parts[name] = part
+    if told:
+        parts.update(dict(source.parse(list(told), told=told).items()))
+    return misfits
+
+
+class _Source:
+    """Records that can be parsed more than once."""
+
+    def __init__(
+        self, records: Records, form: CsvForm, file: SourceFile, behind_preamble: bool
+    ) -> None:
+        self.form = form
+        self.file = file
+        self.records = records
+        self.preamble = form.preamble if behind_preamble else b""
+        self.dropped = int(behind_preamble and len(form.preamble) > form.header_size)
+
+    @property
+    def place(self) -> tuple[SourceFile, Records, Dialect]:
+        """Where the records are from."""
+        return self.file, self.records, self.form.dialect
+
+    def text(self, name: Hashable) -> pd.Series:
+        """A column as text, missing values as such."""
+        return self.parse([name], told={name: "str"})[name]
+
+    def parse(
+        self,
+        names: list[Hashable],
+        *,
+        low_memory: bool = True,
+        told: dict[Hashable, str] | None = None,
+    ) -> pd.DataFrame:
+        """Parse some columns, all rows; ``told`` gives dtypes instead of letting pandas look."""
+        keywords = dict(self.form.keywords)
+        if keywords.get("engine") in (None, "c"):
+            keywords["low_memory"] = low_memory
+        if told:
+            _tell(keywords, told)
+        if self.form.pushable and len(names) < len(self.form.columns):
+            keywords = narrowed(keywords, names)
+        frame = self._read(keywords)
+        if self.dropped:
+            frame = frame.iloc[1:]
+            if isinstance(frame.index, pd.RangeIndex):
+                frame.index = pd.RangeIndex(len(frame))
+        if "usecols" in keywords and self.form.pushable:
+            self._check_fields(len(frame))
+        pushed = self.form.pushable and "usecols" in keywords
+        extra = [] if pushed else [c for c in frame.columns if c not in self.form.columns]
+        if extra:
+            raise ValueError(_other_columns(self.file, extra))
+        if not all(n in frame.columns for n in names):
+            return frame.reindex(columns=names)
+        return frame if list(frame.columns) == names else frame[names]
+
+    def _read(self, keywords: dict[str, Any]) -> pd.DataFrame:
+        try:
+            return pd.read_csv(self._open(keywords), **keywords)
+        except (ValueError, pd.errors.ParserError) as error:
+            if "Usecols do not match columns" in str(error) and self.form.pushable:
+                # This file lacks a column that others have: all of it is missing here.
+                whole = {k: v for k, v in keywords.items() if k != "usecols"}
+                return pd.read_csv(self._open(whole), **whole)
+            raise explain(error, *self.place, self.preamble) from error
+
+    def _open(self, keywords: dict[str, Any]) -> Any:
+        keywords["compression"] = None
+        pieces = (self.preamble, self.records.data)
+        if not can_cut(self.file, self.form.dialect):
+            compression = self.form.dialect.compression
+            keywords["compression"] = (
+                compression
+                if isinstance(compression, dict) and compression.get("method") != "infer"
+                else compression_of(self.file, compression)
+            )
+        elif _is_utf8(keywords):
+            return _Chain(*pieces)
+        return io.BytesIO(b"".join(pieces))
+
+    def _check_fields(self, rows: int) -> None:
+        """Find records with too many fields, which pandas lets pass when it parses some columns."""
+        fields = self.form.fields
+        if not fields or self.form.dialect.quoted:
+            return
+        view = np.frombuffer(self.records.data, np.uint8)
+        step = 1 << 18
+        separator = self.form.dialect.separator[0]
+        count = sum(
+            np.count_nonzero(view[i : i + step] == separator) for i in range(0, len(view), step)
+        )
+        if count > rows * (fields - 1):
+            self._read(dict(self.form.keywords))
+
+
+def _tell(keywords: dict[str, Any], told: dict[Hashable, str]) -> None:
+    """Give pandas the dtypes of columns, and keep it from looking for dates in them."""
+    given = keywords.get("dtype")
+    keywords["dtype"] = {**given, **told} if isinstance(given, dict) else told
+    dates = keywords.get("parse_dates")
+    if isinstance(dates, (list, tuple)):
+        keywords["parse_dates"] = [d for d in dates if d not in told]
+
+
+def _is_utf8(keywords: dict[str, Any]) -> bool:
+    encoding = keywords.get("encoding") or "utf-8"
+    plain = str(encoding).lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
+    return plain and keywords.get("encoding_errors", "strict") == "strict"
+
+
+def _other_columns(file: SourceFile, extra: Sequence[Hashable]) -> str:
+    return (
+        f"{file.path!r} has columns {extra!r}, which the files looked at first do not have; "
+        f"read such files apart and use concat, or choose columns by usecols="
+    )
