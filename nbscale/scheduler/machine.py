@@ -355,7 +355,7 @@ class Machine:
         nbytes = signal.nbytes
         self.ledger.measure(record, nbytes, signal.peak)
         move(record, task, HELD)
-        record.nbytes += nbytes - record.size.get(task, 0)
+        record.nbytes += nbytes
         record.size[task] = nbytes
         self.ledger.held += nbytes
         delivered = record.delivered
@@ -558,6 +558,7 @@ class Machine:
             record, task = stack.pop()
             state = record.state[task]
             if state == LOST:
+                record.nbytes -= record.size.pop(task)
                 self._vanished(run, record, task)
             elif state != GONE:
                 continue
@@ -792,10 +793,13 @@ class Machine:
     def _drop_unneeded(self, run: RunRecord, record: StageRecord) -> None:
         if record.keep or record.delivered is not None or record.retracted:
             return
-        if not any(run.stages[w.consumer].undone for w in record.common_out):
-            for task, uses in enumerate(record.uses):
-                if not uses and record.state[task] == WAITING:
-                    self._abandon(run, record, task)
+        stages = run.stages
+        if any(w.block is None and stages[w.consumer].undone for w in record.common_out):
+            return
+        for task, uses in enumerate(record.uses):
+            unmade = record.state[task] == WAITING
+            if not uses and unmade and not policy.is_needed(stages, record, task):
+                self._abandon(run, record, task)
 
     def _revive_inputs(self, run: RunRecord, record: StageRecord) -> None:
         """Values that an earlier step of the job used up and a new stage reads are made again."""

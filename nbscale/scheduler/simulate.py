@@ -348,7 +348,8 @@ class Simulation:
         self.busy += took
         chance = self.random.random()
         faults = self.faults
-        for kind, share in (
+        ending = self._done
+        for fault, share in (
             (self._die, faults.die),
             (self._freeze, faults.freeze),
             (self._raise_replan, faults.replan),
@@ -356,9 +357,9 @@ class Simulation:
         ):
             chance -= share
             if chance < 0:
-                self._after(took, lambda: kind(worker, turn))
-                return
-        self._after(took, lambda: self._done(worker, turn))
+                ending = fault
+                break
+        self._after(took, lambda: ending(worker, turn))
 
     def _turn_over(self, worker: _Worker, turn: int) -> TaskId | None:
         """The task that ends now, unless things went differently; the next one begins."""
