@@ -13,7 +13,7 @@ from tests.counting import SEEN, look
 
 @pytest.fixture
 def data():
-    return pd.DataFrame({"x": np.arange(20), "y": np.arange(20) * 0.5})
+    return pd.DataFrame({"x": np.arange(20), "y": np.arange(20) * 0.5, "z": "a"})
 
 
 @pytest.fixture
@@ -35,7 +35,8 @@ def test_what_is_shared_is_computed_once(data):
 
 
 def test_persist_computes_once_and_stays_lazy(data):
-    kept = nd.from_pandas(data, npartitions=4).map_partitions(look).persist()
+    lazy = nd.from_pandas(data, npartitions=4)
+    kept = lazy.map_partitions(look).persist()
     SEEN.clear()
     assert kept.npartitions == 4
     pd.testing.assert_frame_equal(kept.compute(), data)

@@ -118,8 +118,7 @@ class FirstRows(FrameAdaptive):
         """Partitions to look at next."""
         total = self.input.grid[0]
         most = total if self.at_most is None else min(total, self.at_most)
-        stop = min(most, max(1, 2 * self.seen)) if self.seen else min(1, most)
-        ahead = range(self.seen, max(stop, min(self.seen + 1, most)))
+        ahead = range(self.seen, min(most, 2 * self.seen + 1))
         return tuple(total - 1 - i for i in ahead) if self.last else tuple(ahead)
 
     def asks(self) -> tuple[Node, ...]:

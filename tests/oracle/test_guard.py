@@ -45,9 +45,12 @@ def test_no_task_takes_more_than_its_share(case, frames):
     before = len(runs())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = case.run(lazy, other) if case.two else case.run(lazy)
+        try:
+            made = case.run(lazy, other) if case.two else case.run(lazy)
+        except Exception:  # noqa: BLE001 - what pandas refuses is refused before anything is read
+            made = None
         assert len(runs()) == before, "making the expression computed something"
-        reports = run_guarded(made)
+        reports = run_guarded(made) if made is not None else []
     if case.why:
         return
     for report in reports:
