@@ -190,7 +190,7 @@ def _elementwise():
         Case("rmod", lambda x, y: 7 % x, two=True, on=("floats", "ints")),
         Case("divmod", lambda x, y: divmod(x, y)[1], two=True, on=("floats", "ints")),
         Case("rdivmod", lambda x, y: divmod(5, x)[0], two=True, on=("floats", "ints")),
-        Case("pow", lambda x, y: x**2, "sum", True, on=(*NUMBERS, "small")),
+        Case("pow", lambda x, y: x**2, two=True, on=(*NUMBERS, "small")),
         Case("pow half", lambda x, y: x**0.5, two=True, on=("floats", "ints")),
         Case("rpow", lambda x, y: 2.0**x, two=True, on=("floats", "ints")),
         Case("and", lambda x, y: x & y, two=True, on=("ints", "bools")),
