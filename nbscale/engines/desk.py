@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TypeAlias
 
+from nbscale.engines import inner
 from nbscale.engines.base import LOOK_UP
 from nbscale.engines.task import Work
 from nbscale.events import TaskEnded, TaskStarted
@@ -116,32 +117,39 @@ def work_off(
     bool
         True if told to end, False if time is up.
     """
-    clock = time.monotonic
-    fetch = desk.items.get_nowait
-    told = clock()
     _here.depth = depth() + 1
     try:
-        while left() != 0:
-            try:
-                item = fetch()
-            except queue.Empty:
-                try:
-                    item = _sleep(desk, left(), interruptible)
-                except queue.Empty:
-                    continue
-            if item is None:
-                return True
-            stop = _run(desk, station, item, clock, interruptible)
-            # Nothing of a task may live on here while the thread waits for the next.
-            del item
-            if desk.idle or stop - told > _TELL_AFTER:
-                desk.tell()
-                told = stop
-            if station.given_up:
-                return True
+        with inner.here():
+            return _work_off(desk, station, left, interruptible)
     finally:
         _here.depth -= 1
         desk.tell()
+
+
+def _work_off(
+    desk: Desk, station: Station, left: Callable[[], float | None], interruptible: bool
+) -> bool:
+    clock = time.monotonic
+    fetch = desk.items.get_nowait
+    told = clock()
+    while left() != 0:
+        try:
+            item = fetch()
+        except queue.Empty:
+            try:
+                item = _sleep(desk, left(), interruptible)
+            except queue.Empty:
+                continue
+        if item is None:
+            return True
+        stop = _run(desk, station, item, clock, interruptible)
+        # Nothing of a task may live on here while the thread waits for the next.
+        del item
+        if desk.idle or stop - told > _TELL_AFTER:
+            desk.tell()
+            told = stop
+        if station.given_up:
+            return True
     return False
 
 

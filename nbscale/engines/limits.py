@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,13 +22,24 @@ _UNLIMITED = 1 << 60
 
 def workers() -> int:
     """Tasks to run at the same time: the setting ``n_workers``, else the cores there are."""
-    return config.get().n_workers or cores()
+    return config.get().n_workers or _measured(_now())[0]
 
 
 def budget() -> int:
     """Bytes that the work may use: the setting ``memory_limit``, else 0.6 of what there is."""
     limit = config.get().memory_limit
-    return limit if limit is not None else int(memory() * _SHARE)
+    return limit if limit is not None else int(_measured(_now())[1] * _SHARE)
+
+
+def _now() -> int:
+    """Changes every five seconds: limits can change, but reading them takes half a millisecond."""
+    return int(time.monotonic() / 5)
+
+
+@functools.lru_cache(maxsize=1)
+def _measured(when: int) -> tuple[int, int]:
+    del when
+    return cores(), memory()
 
 
 def cores(root: Path = Path("/")) -> int:

@@ -70,6 +70,9 @@ class Loop:
                     call(*args)
                 except BaseException as error:  # noqa: BLE001 - the thread outlives a mistake
                     report_error(error)
+                # Whatever was posted may hold a run's values; it must not live on while we sleep.
+                del call, args
+                posted = None
 
     def _until_timer(self) -> float | None:
         if not self._timers:

@@ -328,6 +328,21 @@ class EngineTests:
         assert len(ran) < 100
         assert run(engine, plain(stage(0, 3, _index, result=0))) == [0, 1, 2]
 
+    def test_cancel_is_heard_in_a_stream_of_short_tasks(self, engine: Engine) -> None:
+        n = 100_000
+        ran = bytearray(n)
+
+        def kernel(index: tuple[int, ...]) -> None:
+            ran[index[0]] = 1
+            if index[0] == 1000:
+                ticket.cancel()
+
+        a = stage(0, n, kernel, result=0)
+        ticket = engine.run(plain(a), info=RunInfo(1), deliver=Results())
+        with pytest.raises(RunCancelled):
+            ticket.wait()
+        assert sum(ran) < n
+
     def test_cancel_before_anything_ran(self, engine: Engine) -> None:
         ran: list[int] = []
         a = stage(0, 1000, lambda index: ran.append(index[0]), result=0)
