@@ -11,6 +11,7 @@ decides::
      +- Stuck                            nothing can move any more; carries the state
      +- EngineError                      an engine was asked for something it cannot do
     RunCancelled (BaseException)         the run was stopped, by the user or with its kernel
+    PlanNotice (UserWarning)             what was found while running changed the plan
 
 ``RunCancelled`` is no ``Exception``: like ``KeyboardInterrupt`` it must pass through the
 ``except Exception`` of user code.
@@ -24,6 +25,7 @@ from types import TracebackType
 __all__ = [
     "EngineError",
     "NbscaleError",
+    "PlanNotice",
     "ResultTooLarge",
     "RunCancelled",
     "SourceChanged",
@@ -60,6 +62,10 @@ class Stuck(NbscaleError):
 
 class EngineError(NbscaleError):
     """An engine is unknown, missing, or was asked for something it cannot do."""
+
+
+class PlanNotice(UserWarning):
+    """What was found while running changed the plan, and with it a dtype; said once."""
 
 
 class RunCancelled(BaseException):

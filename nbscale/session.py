@@ -11,16 +11,17 @@ import itertools
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from nbscale import config
 from nbscale.engines.base import Engine, RunInfo, load_engine
-from nbscale.errors import EngineError
+from nbscale.errors import EngineError, PlanNotice
 from nbscale.events import Observer, Place, user_place
 from nbscale.expr.node import Adaptive, Index, Node, Source, walk
-from nbscale.plan.jobs import Learned, PlanJob
-from nbscale.plan.rewrite import Change, rewrite
+from nbscale.plan.jobs import Learned, PlanJob, informed
+from nbscale.plan.rewrite import Change, bottom_up, carry_places, rewrite
 from nbscale.plan.rules import RULES
 
 __all__ = ["Gather", "Request", "RunRecord", "Session", "current", "runs"]
@@ -117,7 +118,12 @@ class Session:
         for request in requests:
             for key, place in request.places.items():
                 places.setdefault(key, place)
-        roots, changes = rewrite([request.node for request in requests], RULES, places)
+        asked = [request.node for request in requests]
+        if self.learned.facts:
+            known = bottom_up(asked, lambda node: informed(node, self.learned))
+            carry_places(places, asked, known)
+            asked = list(known)
+        roots, changes = rewrite(asked, RULES, places)
         return PlanJob(roots, places, self.learned), changes
 
     def run(self, requests: Sequence[Request], engine: str | None = None) -> list[Any]:
@@ -154,6 +160,7 @@ class Session:
             record.seconds = time.monotonic() - began
             record.stages = len(job.stages)
             record.tasks = sum(stage.n_tasks for stage in job.stages)
+            _tell(job.notices, place)
         return results
 
     def engine(self, name: str) -> Engine:
@@ -211,6 +218,13 @@ class Session:
         ):
             return self.engine("inline"), f"{locked.label} holds Python's lock"
         return self.engine("threads"), "built-in operations, in memory"
+
+
+def _tell(notices: Sequence[str], place: Place | None) -> None:
+    """Warn of what changed the plan, at the user's line."""
+    file, line = (place.file, place.line) if place is not None else ("<unknown>", 1)
+    for notice in notices:
+        warnings.warn_explicit(notice, PlanNotice, file, line)
 
 
 def _source_bytes(nodes: Sequence[Node]) -> float | None:

@@ -107,4 +107,4 @@ def test_delayed_takes_lazy_frames_whole(lazy, data):
     def shape(frame, factor):
         return (*frame.shape, factor)
 
-    assert shape(lazy, 2).compute() == (20, 2, 2)
+    assert shape(lazy, 2).compute() == (20, 3, 2)

@@ -68,7 +68,10 @@ def joined(arrays: Sequence[Any]) -> Any:
     first = arrays[0]
     if all(isinstance(a, np.ndarray) and a.dtype == first.dtype for a in arrays):
         return np.concatenate(arrays)
-    return pd.concat([pd.Series(a) for a in arrays], ignore_index=True).array
+    if all(a.dtype == first.dtype for a in arrays) and hasattr(first, "_concat_same_type"):
+        return type(first)._concat_same_type(arrays)  # noqa: SLF001 - of the extension interface
+    whole = pd.concat([pd.Series(a) for a in arrays], ignore_index=True)
+    return whole.to_numpy() if isinstance(whole.dtype, np.dtype) else whole.array
 
 
 def numbers(column: pd.Series) -> np.ndarray:

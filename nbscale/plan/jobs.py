@@ -27,9 +27,14 @@ _MOST_REPLANS = 3
 
 @dataclasses.dataclass(slots=True)
 class Learned:
-    """What runs have taught a session: rows and bytes of partitions, by node and flat number."""
+    """What runs have taught a session.
+
+    ``sizes``: rows and bytes of partitions, by key of the node and flat number. ``facts``: what made
+    sources plan again, by identity of the source: the next run begins with it.
+    """
 
     sizes: dict[str, dict[int, tuple[int, int]]] = dataclasses.field(default_factory=dict)
+    facts: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
 
     def note(self, key: str, task: int, rows: int, nbytes: int) -> None:
         """Remember the size of one partition."""
@@ -39,8 +44,22 @@ class Learned:
 class Replannable(Protocol):
     """A source that can be planned again with something learned while it was read."""
 
+    @property
+    def identity(self) -> str:
+        """Names what is read, whatever is wanted of it."""
+
     def replan(self, fact: Any) -> Node:
         """The node to use instead; raises the user's error if nothing can be done."""
+
+    def notice(self, fact: Any) -> str:
+        """What the user is told of it, or ''."""
+
+
+def informed(node: Node, learned: Learned) -> Node:
+    """The node with what earlier runs found in its source."""
+    for fact in learned.facts.get(getattr(node, "identity", ""), ()):
+        node = node.replan(fact)  # type: ignore[attr-defined]
+    return node
 
 
 class PlanJob:
@@ -64,6 +83,7 @@ class PlanJob:
         self.learned = learned
         self.emitted = Emitted()
         self.sealed = False
+        self.notices: list[str] = []
         self.drafts = Drafts()
         self._answers: dict[str, tuple[Any, ...]] = {}
         self._asked: dict[int, Node] = {}
@@ -197,7 +217,12 @@ class PlanJob:
         if tries >= _MOST_REPLANS * 8:
             msg = f"{old!r} was planned again {tries} times and still does not fit: {fact!r}"
             raise NbscaleError(msg)
-        new: Node = old.replan(fact)  # type: ignore[attr-defined]
+        source: Any = old
+        new: Node = source.replan(fact)
+        self.learned.facts.setdefault(source.identity, []).append(fact)
+        notice = source.notice(fact)
+        if notice:
+            self.notices.append(notice)
         self._replans[new.key] = tries + 1
         (before, self.roots) = (self.roots, substitute(self.roots, {key: new}))
         carry_places(self.places, before, self.roots)

@@ -6,7 +6,7 @@ import pytest
 
 from nbscale.expr.node import Node, Source
 from nbscale.graph.job import Done, Failure, Grow, Observation, Replan
-from nbscale.plan.jobs import Learned, PlanJob
+from nbscale.plan.jobs import Learned, PlanJob, informed
 from tests.dataframe.serial import run_job, run_nodes
 from tests.expr.nodes import AboveMean, Numbers, Plus, Total, Zip
 
@@ -59,6 +59,13 @@ class Careful(Source):
     def load(self):
         return _Careful(self.key, self.wide)
 
+    @property
+    def identity(self):
+        return "careful"
+
+    def notice(self, fact):
+        return f"found {fact}"
+
     def replan(self, fact):
         if fact == "hopeless":
             raise ValueError("no plan fits")
@@ -81,6 +88,14 @@ def test_a_source_is_planned_again_and_its_readers_with_it():
         [[4.5]],
         [[1.5], [2.5], [3.5]],
     ]
+
+
+def test_what_made_a_source_plan_again_is_told_and_remembered():
+    learned = Learned()
+    job = PlanJob((Careful(False),), {}, learned)
+    run_job(job, 1)
+    assert job.notices == ["found wider"]
+    assert informed(Careful(False), learned) is Careful(True)
 
 
 def test_replanning_takes_back_only_what_read_the_source():

@@ -70,6 +70,12 @@ class _Csv:
         size = sum((b.file.size or 0) for b in self.blocks if b.first or b.whole)
         return size / max(1.0, self.schema_found.bytes_per_row)
 
+    def notice(self, fact: Any) -> str:
+        """Columns that were widened are told; quotes change no answer."""
+        if isinstance(fact, tuple) and fact and isinstance(fact[0], Misfit):
+            return "; ".join(map(str, fact)) + "; the column is read again as that"
+        return ""
+
     def _make_sample(self) -> Any:
         sample = self.schema_found.sample
         return sample if self.wanted is None else sample[list(self.wanted)]
@@ -250,13 +256,6 @@ class _BeginStates:
 def _summary(index: Index, ends: tuple[bool, bool]) -> tuple[bool, bool]:
     del index
     return ends
-
-
-def notice_of(fact: Any) -> str:
-    """What a user is told of a fact that changed the plan of her files, or ''."""
-    if isinstance(fact, tuple) and fact and isinstance(fact[0], Misfit):
-        return "; ".join(map(str, fact)) + "; the column is read again as that"
-    return ""
 
 
 @public

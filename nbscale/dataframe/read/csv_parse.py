@@ -11,7 +11,6 @@ wider is a ``Misfit`` that the planner answers.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import warnings
 from collections.abc import Hashable, Sequence

@@ -1,8 +1,138 @@
-"""Parquet files: what their footers say, row groups as pandas reads them, a part written."""
+# ruff: noqa: PTH105, PTH108, PTH110, PTH112, PTH116, PTH118 - paths stay text, as in files.py
+"""Parquet files: what their footers say, row groups as pandas reads them, one part written.
+
+pandas' dtypes depend on the values: integers with missing ones become floats, truth values objects.
+The footers say where values are missing, so that every row group comes with the dtypes of the whole.
+"""
 
 from __future__ import annotations
 
-__all__ = ["looks_like_parquet"]
+import dataclasses
+import io
+import os
+import posixpath
+import uuid
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import closing
+from typing import Any, TypeAlias
+
+import fsspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nbscale.dataframe.read.files import (
+    Paths,
+    SourceFile,
+    check_unchanged,
+    open_file,
+    read_range,
+    resolve,
+)
+
+__all__ = [
+    "ColumnStats",
+    "Filters",
+    "ParquetForm",
+    "ParquetInfo",
+    "RowGroup",
+    "looks_like_parquet",
+    "may_match",
+    "parquet_files",
+    "parquet_info",
+    "read_row_groups",
+    "write_parquet_part",
+]
+
+Filters: TypeAlias = "Sequence[tuple[str, str, Any]] | Sequence[Sequence[tuple[str, str, Any]]]"
+
+_SAMPLE_ROWS = 100
+_BUFFER = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ColumnStats:
+    """What the footer says of a column in a row group; None where it does not."""
+
+    min: Any
+    max: Any
+    nulls: int | None
+    nbytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Rows of a file that are stored together.
+
+    Attributes
+    ----------
+    file
+        The file.
+    index
+        Its number in the file.
+    first_row
+        Rows of the file before it.
+    rows
+        Its rows.
+    nbytes
+        Its bytes, not compressed.
+    stats
+        Of each column stored.
+    """
+
+    file: SourceFile
+    index: int
+    first_row: int
+    rows: int
+    nbytes: int
+    stats: Mapping[str, ColumnStats] = dataclasses.field(repr=False, hash=False, compare=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ParquetForm:
+    """All that reading any row group of any of the files needs.
+
+    Attributes
+    ----------
+    schema
+        Arrow schema of the whole, with pandas' own notes.
+    dtypes
+        Dtypes of columns whose values alone do not tell: those with missing values somewhere.
+    index
+        Names of stored columns that become the index.
+    """
+
+    schema: pa.Schema
+    dtypes: tuple[tuple[str, str], ...]
+    index: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class ParquetInfo:
+    """What the footers say.
+
+    Attributes
+    ----------
+    form
+        What a task needs to read row groups.
+    schema
+        The frame with no rows.
+    sample
+        The first rows, at most 100.
+    groups
+        All row groups, in order.
+    """
+
+    form: ParquetForm
+    schema: pd.DataFrame
+    sample: pd.DataFrame
+    groups: tuple[RowGroup, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows in all files."""
+        return sum(g.rows for g in self.groups)
 
 
 def looks_like_parquet(first_bytes: bytes) -> bool:
@@ -14,3 +144,422 @@ def looks_like_parquet(first_bytes: bytes) -> bool:
     (True, False)
     """
     return first_bytes[:4] in (b"PAR1", b"PARE")
+
+
+def parquet_files(
+    paths: Paths, storage_options: Mapping[str, Any] | None = None
+) -> tuple[SourceFile, ...]:
+    """List parquet files: as ``resolve`` does, and those in a directory, sorted by name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If a directory is split by values of a column (``year=2024/``).
+    """
+    if not isinstance(paths, (str, os.PathLike)):
+        return resolve(paths, storage_options)
+    path = os.fspath(paths)
+    if "://" in path:
+        fs, inner = fsspec.core.url_to_fs(path, **dict(storage_options or {}))
+        is_folder = fs.isdir(inner)
+    else:
+        is_folder = os.path.isdir(path)
+    if not is_folder:
+        return resolve(path, storage_options)
+    found = resolve(posixpath.join(path, "**", "*.parquet"), storage_options)
+    start = len(path.rstrip("/")) + 1
+    for file in found:
+        folder = posixpath.dirname(file.path)
+        if "=" in folder[start:]:
+            raise ValueError(
+                f"{path!r} is split by the values of columns ({folder[start:]!r}); such "
+                f"directories are not read: name the files by a glob, and add the column by assign"
+            )
+    return tuple(f for f in found if not f.name.startswith(("_", ".")))
+
+
+def parquet_info(files: Sequence[SourceFile]) -> ParquetInfo:
+    """Read the footers of files.
+
+    Parameters
+    ----------
+    files
+        From ``parquet_files`` or ``resolve``.
+
+    Raises
+    ------
+    ValueError
+        If a file is no parquet file, or its columns do not go together with the others'.
+    FileNotFoundError, SourceChanged
+        If a file is no longer what was listed.
+
+    Notes
+    -----
+    Reads the footers, and the first pages of the first file for the sample. Columns of integers or
+    truth values whose footers do not say how many values are missing are read for it.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.parquet"
+    >>> _ = write_parquet_part(pd.DataFrame({"x": [1, 2], "y": ["a", None]}), path)
+    >>> info = parquet_info(parquet_files(path))
+    >>> info.rows, dict(info.schema.dtypes.astype(str))
+    (2, {'x': 'int64', 'y': 'str'})
+    """
+    schemas: list[pa.Schema] = []
+    groups: list[RowGroup] = []
+    for file in files:
+        with _opened(file) as parquet:
+            schemas.append(parquet.schema_arrow)
+            groups.extend(_groups(file, parquet))
+    schema = _united(schemas, files)
+    form = ParquetForm(schema, _doubtful(schema, groups), _index(schema))
+    sample = _sample(form, files)
+    return ParquetInfo(form, sample.iloc[:0], sample, tuple(groups))
+
+
+def _opened(file: SourceFile, dictionary: Sequence[str] = ()) -> closing[Any]:
+    """A parquet file opened; local ones past Python, so that threads do not wait for one another."""
+    if file.protocol == "file":
+        check_unchanged(file)
+        source: Any = pa.OSFile(file.path)
+    else:
+        source = open_file(file)
+    try:
+        return closing(
+            pq.ParquetFile(
+                source,
+                buffer_size=_BUFFER,
+                pre_buffer=False,
+                read_dictionary=list(dictionary) or None,
+            )
+        )
+    except pa.ArrowInvalid as error:
+        source.close()
+        if looks_like_parquet(read_range(file, 0, min(4, file.size or 4))):
+            raise ValueError(f"{file.path!r} is a damaged parquet file: {error}") from error
+        raise ValueError(
+            f"{file.path!r} is no parquet file; if it is text, read it by read_csv"
+        ) from error
+
+
+def _groups(file: SourceFile, parquet: pq.ParquetFile) -> list[RowGroup]:
+    groups: list[RowGroup] = []
+    first_row = 0
+    for i in range(parquet.metadata.num_row_groups):
+        group = parquet.metadata.row_group(i)
+        stats = {}
+        for j in range(group.num_columns):
+            column = group.column(j)
+            stats[column.path_in_schema] = _stats(column)
+        groups.append(RowGroup(file, i, first_row, group.num_rows, group.total_byte_size, stats))
+        first_row += group.num_rows
+    return groups
+
+
+def _stats(column: Any) -> ColumnStats:
+    told = column.statistics if column.is_stats_set else None
+    bounded = told is not None and told.has_min_max
+    return ColumnStats(
+        min=told.min if bounded else None,
+        max=told.max if bounded else None,
+        nulls=told.null_count if told is not None and told.has_null_count else None,
+        nbytes=column.total_uncompressed_size,
+    )
+
+
+def _united(schemas: Sequence[pa.Schema], files: Sequence[SourceFile]) -> pa.Schema:
+    """One schema that all files fit: the first one's columns first."""
+    united = schemas[0]
+    for schema, file in zip(schemas[1:], files[1:], strict=True):
+        if schema.equals(united):
+            continue
+        try:
+            united = pa.unify_schemas(
+                [united, schema.remove_metadata()], promote_options="permissive"
+            )
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise ValueError(
+                f"{file.path!r} does not go together with {files[0].path!r}: {error}; read them "
+                f"apart, and use astype before concat"
+            ) from error
+    return united.with_metadata(schemas[0].metadata)
+
+
+def _index(schema: pa.Schema) -> tuple[str, ...]:
+    notes = schema.pandas_metadata or {}
+    return tuple(c for c in notes.get("index_columns", ()) if isinstance(c, str))
+
+
+def _doubtful(schema: pa.Schema, groups: Sequence[RowGroup]) -> tuple[tuple[str, str], ...]:
+    """Columns that have missing values in some row groups only, and the dtype of the whole."""
+    notes = (schema.pandas_metadata or {}).get("columns", ())
+    extension = {c["name"] for c in notes if c["numpy_type"] in _MASKED}
+    dtypes: list[tuple[str, str]] = []
+    for field in schema:
+        integer, truth = pa.types.is_integer(field.type), pa.types.is_boolean(field.type)
+        if not (integer or truth) or field.name in extension:
+            continue
+        if any(_has_nulls(group, field.name) for group in groups):
+            dtypes.append((field.name, "float64" if integer else "object"))
+    return tuple(dtypes)
+
+
+_MASKED = frozenset([*(f"{u}Int{n}" for u in ("U", "") for n in (8, 16, 32, 64)), "boolean"])
+
+
+def _has_nulls(group: RowGroup, name: str) -> bool:
+    told = group.stats.get(name)
+    if told is None:
+        return group.rows > 0  # the file lacks the column
+    if told.nulls is not None:
+        return told.nulls > 0
+    with _opened(group.file) as parquet:
+        column = parquet.read_row_group(group.index, columns=[name], use_threads=False)
+    return bool(column.column(0).null_count)
+
+
+def _sample(form: ParquetForm, files: Sequence[SourceFile]) -> pd.DataFrame:
+    """The first rows there are, by reading the first pages of columns only."""
+    for file in files:
+        with _opened(file) as parquet:
+            for batch in parquet.iter_batches(batch_size=_SAMPLE_ROWS, use_threads=False):
+                if len(batch):
+                    return _to_pandas(pa.Table.from_batches([batch]), form, None)
+    return _to_pandas(form.schema.empty_table(), form, None)
+
+
+def read_row_groups(
+    file: SourceFile,
+    groups: Sequence[int],
+    form: ParquetForm,
+    columns: Sequence[Hashable] | None = None,
+    filters: Filters | None = None,
+    *,
+    dictionary: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Read row groups of a file as pandas would, with the dtypes of the whole.
+
+    Parameters
+    ----------
+    file
+        The file.
+    groups
+        Numbers of its row groups.
+    form
+        From ``parquet_info``.
+    columns
+        Names of the columns wanted, or None for all. Only these are read, with the stored index.
+    filters
+        Rows wanted, as in ``pandas.read_parquet``.
+    dictionary
+        Text columns to come as categories, which is faster to read and to group by; each call has
+        categories of its own.
+
+    Returns
+    -------
+    DataFrame
+        Numbered from 0 if no index is stored.
+
+    Raises
+    ------
+    FileNotFoundError, SourceChanged
+        If the file is no longer what was listed.
+
+    Notes
+    -----
+    One read of the wanted columns' bytes. Memory: these columns, twice for a moment.
+    """
+    names = _wanted(form, columns)
+    read = [*names, *(c for c in _filtered(filters) if c not in names)]
+    with _opened(file, dictionary) as parquet:
+        there = set(parquet.schema_arrow.names)
+        table = parquet.read_row_groups(
+            list(groups), columns=[c for c in read if c in there], use_threads=False
+        )
+    table = _fitted(table, form.schema, read, dictionary)
+    if filters:
+        table = table.filter(pq.filters_to_expression(filters)).select(names)
+    return _to_pandas(table, form, columns)
+
+
+def _wanted(form: ParquetForm, columns: Sequence[Hashable] | None) -> list[str]:
+    stored: list[str] = form.schema.names
+    if columns is None:
+        return stored
+    return [c for c in stored if c in columns or c in form.index]
+
+
+def _filtered(filters: Filters | None) -> list[str]:
+    """Columns that filters look at."""
+    if not filters:
+        return []
+    return list(dict.fromkeys(name for terms in _alternatives(filters) for name, _, _ in terms))
+
+
+def _alternatives(filters: Any) -> list[list[tuple[str, str, Any]]]:
+    """Filters as a list of alternatives, each a list of terms that must all hold."""
+    if isinstance(filters[0], tuple):
+        return [list(filters)]
+    return [list(terms) for terms in filters]
+
+
+def _fitted(
+    table: pa.Table, schema: pa.Schema, names: Sequence[str], dictionary: Sequence[str]
+) -> pa.Table:
+    """The table with the types of the whole; columns that the file lacks are missing values."""
+    arrays = []
+    for name in names:
+        kind = schema.field(name).type
+        if name not in table.column_names:
+            arrays.append(pa.nulls(len(table), kind))
+        elif name in dictionary or table.field(name).type == kind:
+            arrays.append(table.column(name))
+        else:
+            arrays.append(table.column(name).cast(kind))
+    return pa.table(dict(zip(names, arrays, strict=True)), metadata=None).replace_schema_metadata(
+        schema.metadata
+    )
+
+
+def _to_pandas(
+    table: pa.Table, form: ParquetForm, columns: Sequence[Hashable] | None
+) -> pd.DataFrame:
+    frame = table.to_pandas(use_threads=False)
+    for name, dtype in form.dtypes:
+        if name in frame.columns and str(frame[name].dtype) != dtype:
+            frame[name] = frame[name].astype(dtype)
+        elif name in frame.index.names:
+            frame.index = _index_as(frame.index, name, dtype)
+    if isinstance(frame.index, pd.RangeIndex):
+        frame.index = pd.RangeIndex(len(frame), name=frame.index.name)
+    if columns is not None:
+        chosen = [c for c in frame.columns if c in columns]
+        frame = frame if list(frame.columns) == chosen else frame[chosen]
+    return frame
+
+
+def _index_as(index: pd.Index, name: str, dtype: str) -> pd.Index:
+    if isinstance(index, pd.MultiIndex):
+        number = index.names.index(name)
+        return index.set_levels(index.levels[number].astype(dtype), level=number)
+    return index.astype(dtype)
+
+
+def may_match(group: RowGroup, filters: Filters | None) -> bool:
+    """Whether rows of a row group can pass filters, as far as its footer tells.
+
+    Examples
+    --------
+    >>> group = RowGroup(SourceFile("a", 1), 0, 0, 5, 9, {"x": ColumnStats(1, 3, 0, 9)})
+    >>> may_match(group, [("x", ">", 3)]), may_match(group, [("x", "in", [0, 2])])
+    (False, True)
+    """
+    if not filters:
+        return True
+    return any(
+        all(
+            _term_may_hold(group.stats.get(name), group.rows, op, value)
+            for name, op, value in terms
+        )
+        for terms in _alternatives(filters)
+    )
+
+
+def _term_may_hold(told: ColumnStats | None, rows: int, op: str, value: Any) -> bool:
+    if told is None:
+        return True
+    if told.nulls is not None and told.nulls == rows:
+        return False  # a missing value passes no comparison
+    low, high = told.min, told.max
+    if low is None or high is None or _is_nan(low) or _is_nan(high):
+        return True
+    try:
+        match op:
+            case "=" | "==":
+                return bool(low <= value <= high)
+            case "<":
+                return bool(low < value)
+            case "<=":
+                return bool(low <= value)
+            case ">":
+                return bool(high > value)
+            case ">=":
+                return bool(high >= value)
+            case "in":
+                return any(low <= v <= high for v in value)
+            case "!=":
+                return not (low == high == value)
+    except TypeError:
+        return True  # not comparable here: the rows themselves will tell
+    return True
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, (float, np.floating)) and bool(value != value)  # noqa: PLR0124
+
+
+def write_parquet_part(
+    frame: pd.DataFrame,
+    path: str | os.PathLike[str],
+    *,
+    schema: pa.Schema | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    **keywords: Any,
+) -> int:
+    """Write a frame as one parquet file, whole or not at all.
+
+    Parameters
+    ----------
+    frame
+        Rows to write.
+    path
+        Local path or URL.
+    schema
+        Arrow schema that all parts of a data set share.
+    storage_options
+        For the file system of a URL.
+    keywords
+        Passed to ``DataFrame.to_parquet``, such as ``compression`` or ``index``.
+
+    Returns
+    -------
+    int
+        Bytes written.
+
+    Notes
+    -----
+    A local file is written under a hidden name beside it and renamed; elsewhere the bytes are made
+    in memory and sent at once.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.parquet"
+    >>> write_parquet_part(pd.DataFrame({"x": [1]}), path) == path.stat().st_size
+    True
+    """
+    target = os.fspath(path)
+    if schema is not None:
+        keywords["schema"] = schema
+    if "://" in target:
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, engine="pyarrow", **keywords)
+        fs, inner = fsspec.core.url_to_fs(target, **dict(storage_options or {}))
+        fs.makedirs(posixpath.dirname(inner), exist_ok=True)
+        fs.pipe_file(inner, buffer.getvalue())
+        return buffer.tell()
+    folder, name = os.path.split(target)
+    hidden = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
+    try:
+        frame.to_parquet(hidden, engine="pyarrow", **keywords)
+        size = os.stat(hidden).st_size
+        os.replace(hidden, target)
+    except BaseException:
+        if os.path.exists(hidden):
+            os.unlink(hidden)
+        raise
+    return size
