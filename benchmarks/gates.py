@@ -14,7 +14,8 @@ __all__ = ["FEWEST_PAIRS", "WIDEST", "Judgement", "Verdict", "judge", "pairs_of"
 
 FEWEST_PAIRS = 9
 WIDEST = 0.20
-"""The widest interval, as a share of its median, that is a result."""
+"""The widest interval, as a share of its median, that is a result. A gate without a baseline is
+against a fixed budget: there it is the share of the limit."""
 
 Verdict: TypeAlias = Literal["holds", "undecided", "fails", "no result"]
 
@@ -69,9 +70,12 @@ def judge(gate: Gate, rows: Sequence[Row]) -> Judgement:
     interval = median_interval(found)
     if interval.n < FEWEST_PAIRS:
         return Judgement(gate, "no result", interval, f"fewer than {FEWEST_PAIRS} pairs")
-    if interval.width > WIDEST:
-        share = f"the interval is {interval.width:.0%} of its median wide"
-        return Judgement(gate, "no result", interval, share)
+    # A share of a fixed budget needs no precision far below that budget.
+    whole = "median" if gate.baseline is not None else "limit"
+    share = interval.share(interval.median if gate.baseline is not None else gate.limit)
+    if share > WIDEST:
+        why = f"the interval is {share:.0%} of the {whole} wide"
+        return Judgement(gate, "no result", interval, why)
     if interval.low > gate.limit:
         return Judgement(gate, "fails", interval, "")
     if interval.high <= gate.limit:

@@ -22,12 +22,11 @@ class Interval:
     high: float
     n: int
 
-    @property
-    def width(self) -> float:
-        """Width as a share of the median."""
-        if self.median == 0:
+    def share(self, of: float) -> float:
+        """Width as a share of something, usually of the median."""
+        if of == 0:
             return math.inf if self.high != self.low else 0.0
-        return (self.high - self.low) / abs(self.median)
+        return (self.high - self.low) / abs(of)
 
     def __str__(self) -> str:
         if math.isinf(self.low):

@@ -58,6 +58,9 @@ def test_without_a_baseline_the_allowance_is_the_limit():
     gate = Gate("wall_s", "ours", None, limit=1.0, allowance=2.0)
     assert judge(gate, rows([1.9] * 9)).verdict == "holds"
     assert judge(gate, rows([2.1] * 9)).verdict == "fails"
+    # Far below a fixed budget, scatter among small numbers is still a result.
+    scatter = [0.01, 0.02, 0.03, 0.01, 0.02, 0.03, 0.01, 0.02, 0.03]
+    assert judge(gate, rows(scatter)).verdict == "holds"
     with pytest.raises(ValueError, match="allowance above zero"):
         Gate("wall_s", "ours", None, limit=1.0)
 

@@ -43,10 +43,10 @@ def test_the_interval_covers_the_true_median_as_often_as_promised():
     assert 0.945 < covered / 2000 < 0.98
 
 
-def test_width_is_a_share_of_the_median():
-    assert Interval(2.0, 1.9, 2.1, 9).width == pytest.approx(0.1)
-    assert Interval(0.0, 0.0, 0.0, 9).width == 0
-    assert Interval(0.0, 0.0, 1.0, 9).width == math.inf
+def test_width_is_a_share():
+    assert Interval(2.0, 1.9, 2.1, 9).share(2.0) == pytest.approx(0.1)
+    assert Interval(0.0, 0.0, 0.0, 9).share(0.0) == 0
+    assert Interval(0.0, 0.0, 1.0, 9).share(0.0) == math.inf
 
 
 def test_ratios_are_taken_pair_by_pair():
