@@ -221,8 +221,13 @@ def parquet_info(files: Sequence[SourceFile]) -> ParquetInfo:
     return ParquetInfo(form, sample.iloc[:0], sample, tuple(groups))
 
 
-def _opened(file: SourceFile, dictionary: Sequence[str] = ()) -> closing[Any]:
-    """A parquet file opened; local ones past Python, so that threads do not wait for one another."""
+def _opened(
+    file: SourceFile, dictionary: Sequence[str] = (), *, by_page: bool = False
+) -> closing[Any]:
+    """A parquet file opened; local ones past Python, so that threads do not wait for one another.
+
+    Opened ``by_page``, columns are read in small bites as their pages are needed.
+    """
     if file.protocol == "file":
         check_unchanged(file)
         source: Any = pa.OSFile(file.path)
@@ -232,8 +237,8 @@ def _opened(file: SourceFile, dictionary: Sequence[str] = ()) -> closing[Any]:
         return closing(
             pq.ParquetFile(
                 source,
-                buffer_size=_BUFFER,
-                pre_buffer=False,
+                buffer_size=_BUFFER if by_page else 0,
+                pre_buffer=not by_page and file.protocol != "file",
                 read_dictionary=list(dictionary) or None,
             )
         )
@@ -261,14 +266,14 @@ def _groups(file: SourceFile, parquet: pq.ParquetFile) -> list[RowGroup]:
 
 
 def _stats(column: Any) -> ColumnStats:
-    told = column.statistics if column.is_stats_set else None
-    bounded = told is not None and told.has_min_max
-    return ColumnStats(
-        min=told.min if bounded else None,
-        max=told.max if bounded else None,
-        nulls=told.null_count if told is not None and told.has_null_count else None,
-        nbytes=column.total_uncompressed_size,
-    )
+    size = column.total_uncompressed_size
+    if not column.is_stats_set:
+        return ColumnStats(None, None, None, size)
+    told = column.statistics
+    nulls = told.null_count if told.has_null_count else None
+    if not told.has_min_max:
+        return ColumnStats(None, None, nulls, size)
+    return ColumnStats(told.min, told.max, nulls, size)
 
 
 def _united(schemas: Sequence[pa.Schema], files: Sequence[SourceFile]) -> pa.Schema:
@@ -324,12 +329,18 @@ def _has_nulls(group: RowGroup, name: str) -> bool:
 
 def _sample(form: ParquetForm, files: Sequence[SourceFile]) -> pd.DataFrame:
     """The first rows there are, by reading the first pages of columns only."""
+    batches: list[pa.RecordBatch] = []
     for file in files:
-        with _opened(file) as parquet:
+        with _opened(file, by_page=True) as parquet:
             for batch in parquet.iter_batches(batch_size=_SAMPLE_ROWS, use_threads=False):
-                if len(batch):
-                    return _to_pandas(pa.Table.from_batches([batch]), form, None)
-    return _to_pandas(form.schema.empty_table(), form, None)
+                batches.append(batch)
+                if sum(map(len, batches)) >= _SAMPLE_ROWS:
+                    break
+        if sum(map(len, batches)):
+            break
+    table = pa.Table.from_batches(batches) if batches else form.schema.empty_table()
+    table = _fitted(table, form.schema, form.schema.names, ())
+    return _to_pandas(table.slice(0, _SAMPLE_ROWS), form, None)
 
 
 def read_row_groups(
@@ -380,10 +391,13 @@ def read_row_groups(
         table = parquet.read_row_groups(
             list(groups), columns=[c for c in read if c in there], use_threads=False
         )
-    table = _fitted(table, form.schema, read, dictionary)
+    if read:
+        table = _fitted(table, form.schema, read, dictionary)
     if filters:
-        table = table.filter(pq.filters_to_expression(filters)).select(names)
-    return _to_pandas(table, form, columns)
+        table = table.filter(pq.filters_to_expression(filters))
+    if not names:
+        return _to_pandas(form.schema.empty_table(), form, ()).reindex(range(len(table)))
+    return _to_pandas(table.select(names), form, columns)
 
 
 def _wanted(form: ParquetForm, columns: Sequence[Hashable] | None) -> list[str]:
@@ -445,7 +459,9 @@ def _to_pandas(
 def _index_as(index: pd.Index, name: str, dtype: str) -> pd.Index:
     if isinstance(index, pd.MultiIndex):
         number = index.names.index(name)
-        return index.set_levels(index.levels[number].astype(dtype), level=number)
+        arrays = [index.get_level_values(i) for i in range(index.nlevels)]
+        arrays[number] = arrays[number].astype(dtype)
+        return pd.MultiIndex.from_arrays(arrays, names=index.names)
     return index.astype(dtype)
 
 
@@ -472,7 +488,7 @@ def may_match(group: RowGroup, filters: Filters | None) -> bool:
 def _term_may_hold(told: ColumnStats | None, rows: int, op: str, value: Any) -> bool:
     if told is None:
         return True
-    if told.nulls is not None and told.nulls == rows:
+    if told.nulls is not None and told.nulls == rows and op != "not in":
         return False  # a missing value passes no comparison
     low, high = told.min, told.max
     if low is None or high is None or _is_nan(low) or _is_nan(high):
