@@ -219,9 +219,7 @@ class _GroupBy:
                 values = key.by.sample.array[: len(sample)]
                 sample = sample.iloc[: len(values)]
                 keys.append(pd.Series(values, name=key.name))
-        keys = [
-            k.set_axis(sample.index[: len(k)]) if isinstance(k, pd.Series) else k for k in keys
-        ]
+        keys = [k.set_axis(sample.index[: len(k)]) if isinstance(k, pd.Series) else k for k in keys]
         options = dataclasses.asdict(self._options)
         grouped = sample.groupby(keys if len(keys) > 1 else keys[0], **options)
         return grouped if columns is None else grouped[columns]
@@ -437,8 +435,6 @@ class _GroupBy:
             raise NotImplementedError(msg)
         msg = f"{type(self).__name__!r} object has no attribute {name!r}"
         raise AttributeError(msg)
-
-
 
 
 @public_methods

@@ -50,11 +50,27 @@ CASES = [
     Case("groupby std of singles", lambda df: df.groupby("val").num.std(), "moment"),
     Case("groupby sum of few", lambda df: df.groupby("key").val.sum(min_count=9), "sum"),
     Case("groupby sum of few integers", lambda df: df.groupby("key").num.sum(min_count=14)),
-    Case("groupby nullable sum", lambda df: df.assign(num=df.num.astype("Int64")).groupby("key").num.sum()),
-    Case("groupby nullable mean", lambda df: df.assign(num=df.num.astype("Int64")).groupby("key").num.mean(), "sum"),
-    Case("groupby nullable key", lambda df: df.assign(num=df.num.astype("Int64")).groupby("num").val.count()),
-    Case("groupby small integers", lambda df: df.assign(num=df.num.astype("int8")).groupby("key").num.sum()),
-    Case("groupby float32", lambda df: df.assign(val=df.num.astype("float32")).groupby("key").val.mean()),
+    Case(
+        "groupby nullable sum",
+        lambda df: df.assign(num=df.num.astype("Int64")).groupby("key").num.sum(),
+    ),
+    Case(
+        "groupby nullable mean",
+        lambda df: df.assign(num=df.num.astype("Int64")).groupby("key").num.mean(),
+        "sum",
+    ),
+    Case(
+        "groupby nullable key",
+        lambda df: df.assign(num=df.num.astype("Int64")).groupby("num").val.count(),
+    ),
+    Case(
+        "groupby small integers",
+        lambda df: df.assign(num=df.num.astype("int8")).groupby("key").num.sum(),
+    ),
+    Case(
+        "groupby float32",
+        lambda df: df.assign(val=df.num.astype("float32")).groupby("key").val.mean(),
+    ),
     Case("groupby two keys", lambda df: df.groupby(["key", "flag"]).num.sum()),
     Case("groupby three keys", lambda df: df.groupby(["key", "flag", "cat"])[["num", "val"]].max()),
     Case("groupby keys mixed", lambda df: df.groupby(["key", df.num > 0]).val.count()),
@@ -63,20 +79,40 @@ CASES = [
     Case("groupby floats", lambda df: df.groupby("val").num.sum()),
     Case("groupby booleans", lambda df: df.groupby("flag").val.mean(), "sum"),
     Case("groupby category", lambda df: df.groupby("cat").val.sum(), "sum"),
-    Case("groupby categories unseen", lambda df: df.groupby("cat", observed=False)[VALUES].sum(), "sum"),
+    Case(
+        "groupby categories unseen",
+        lambda df: df.groupby("cat", observed=False)[VALUES].sum(),
+        "sum",
+    ),
     Case("groupby unseen min", lambda df: df.groupby("cat", observed=False).num.min()),
-    Case("groupby unseen agg", lambda df: df.groupby("cat", observed=False).agg({"num": ["count", "mean", "first", "nunique"]}), "sum"),
+    Case(
+        "groupby unseen agg",
+        lambda df: df.groupby("cat", observed=False).agg(
+            {"num": ["count", "mean", "first", "nunique"]}
+        ),
+        "sum",
+    ),
     Case("groupby unseen pairs", lambda df: df.groupby(["cat", "flag"], observed=False).num.sum()),
     Case("groupby unsorted", lambda df: df.groupby("key", sort=False).num.sum()),
-    Case("groupby two keys unsorted", lambda df: df.groupby(["num", "key"], sort=False).val.count()),
+    Case(
+        "groupby two keys unsorted", lambda df: df.groupby(["num", "key"], sort=False).val.count()
+    ),
     Case("groupby category unsorted", lambda df: df.groupby("cat", sort=False).num.sum()),
     Case("groupby missing key", lambda df: df.groupby("key", dropna=False).num.sum()),
     Case("groupby missing keys", lambda df: df.groupby(["key", "val"], dropna=False).num.sum()),
-    Case("groupby missing unsorted", lambda df: df.groupby("key", dropna=False, sort=False).num.sum()),
+    Case(
+        "groupby missing unsorted", lambda df: df.groupby("key", dropna=False, sort=False).num.sum()
+    ),
     Case("groupby missing first of two", lambda df: df.groupby(["key", "flag"]).size()),
     Case("groupby flat", lambda df: df.groupby("key", as_index=False).num.sum()),
-    Case("groupby two keys flat", lambda df: df.groupby(["key", "flag"], as_index=False)[["val"]].max()),
-    Case("groupby flat agg", lambda df: df.groupby("key", as_index=False).agg({"num": ["sum", "max"]})),
+    Case(
+        "groupby two keys flat",
+        lambda df: df.groupby(["key", "flag"], as_index=False)[["val"]].max(),
+    ),
+    Case(
+        "groupby flat agg",
+        lambda df: df.groupby("key", as_index=False).agg({"num": ["sum", "max"]}),
+    ),
     Case("groupby flat nunique", lambda df: df.groupby("key", as_index=False).nunique()),
     Case("groupby flat list", lambda df: df.groupby("key", as_index=False).num.agg(["sum", "max"])),
     Case("groupby index", lambda df: df.groupby(level=0).num.sum(), on=FULL),
@@ -84,16 +120,31 @@ CASES = [
     Case("groupby agg name", lambda df: df.groupby("key").num.agg("max")),
     Case("groupby agg function", lambda df: df.groupby("key").num.agg(sum)),
     Case("groupby agg list", lambda df: df.groupby("key").val.agg(["min", "max", "count"])),
-    Case("groupby agg frame list", lambda df: df.groupby("key")[["num", "val"]].agg(["min", "count"])),
+    Case(
+        "groupby agg frame list", lambda df: df.groupby("key")[["num", "val"]].agg(["min", "count"])
+    ),
     Case("groupby agg dict", lambda df: df.groupby("key").agg({"num": "sum", "val": "max"})),
-    Case("groupby agg dict of lists", lambda df: df.groupby("key").agg({"num": ["sum", "min"], "when": ["max"]})),
-    Case("groupby agg named", lambda df: df.groupby("key").agg(total=("num", "sum"), top=("val", "max"))),
+    Case(
+        "groupby agg dict of lists",
+        lambda df: df.groupby("key").agg({"num": ["sum", "min"], "when": ["max"]}),
+    ),
+    Case(
+        "groupby agg named",
+        lambda df: df.groupby("key").agg(total=("num", "sum"), top=("val", "max")),
+    ),
     Case("groupby agg tuple", lambda df: df.groupby("key").agg(n=pd.NamedAgg("num", "nunique"))),
     Case("groupby agg named series", lambda df: df.groupby("key").num.agg(total="sum", n="count")),
     Case("groupby agg of key", lambda df: df.groupby("key").agg(n=("key", "count"))),
-    Case("groupby agg moments", lambda df: df.groupby("key").val.agg(["mean", "std", "var", "sem"]), "moment"),
+    Case(
+        "groupby agg moments",
+        lambda df: df.groupby("key").val.agg(["mean", "std", "var", "sem"]),
+        "moment",
+    ),
     Case("groupby column of result", lambda df: df.groupby("key").sum(numeric_only=True)["num"]),
-    Case("groupby column of agg", lambda df: df.groupby("key").agg({"num": ["sum", "max"]})[("num", "max")]),
+    Case(
+        "groupby column of agg",
+        lambda df: df.groupby("key").agg({"num": ["sum", "max"]})[("num", "max")],
+    ),
     Case("groupby no such column", lambda df: df.groupby("nix").num.sum()),
     Case("groupby no such aggregate column", lambda df: df.groupby("key").agg({"nix": "sum"})),
     Case("groupby of nothing", lambda df: df[df.num > 99].groupby("key").num.sum()),
