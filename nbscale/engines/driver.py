@@ -7,21 +7,15 @@ nothing: the machine says what runs, the job says what there is to run.
 from __future__ import annotations
 
 import collections
-import itertools
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from nbscale.engines import inner
-from nbscale.engines.base import Deliver, RunInfo, Ticket
 from nbscale.engines.desk import Desk
 from nbscale.engines.loop import Loop, report_error
-from nbscale.engines.news import Wire
-from nbscale.engines.task import Work, explain
-from nbscale.errors import NbscaleError, RunCancelled, Stuck, TaskMemoryError, WorkerLost
-from nbscale.events import RunEnded, RunStarted, StageAdded
-from nbscale.graph.job import Done, Failure, Grow, Job, Observation, Replan, Reply
-from nbscale.graph.stage import Stage
+from nbscale.engines.running import Running
+from nbscale.errors import Stuck
+from nbscale.graph.job import Done, Replan, Reply
 from nbscale.scheduler.machine import Machine
 from nbscale.scheduler.protocol import (
     Action,
@@ -41,7 +35,6 @@ from nbscale.scheduler.protocol import (
     Stopped,
     TaskDone,
     TaskFailed,
-    TaskId,
     WorkerJoined,
     WorkerLeft,
 )
@@ -50,7 +43,7 @@ from nbscale.scheduler.protocol import (
 )
 from nbscale.store.base import KernelStore
 
-__all__ = ["Driver", "Running"]
+__all__ = ["Driver"]
 
 _GRACE = 0.25
 """Seconds a task of a run that is over may go on before the run ends without it."""
@@ -59,63 +52,6 @@ _AHEAD = 0.010
 """Seconds of work handed out ahead to each worker."""
 
 _MOST_AHEAD = 256
-
-
-_numbers = itertools.count(1)
-
-
-class Running:
-    """A run under way.
-
-    Attributes
-    ----------
-    number
-        Its number in the machine; the number in events is ``info.run``.
-    works
-        Its stages.
-    watches
-        First how many tasks of a stage the job waits for.
-    failure
-        What ends it, if that is no task's error.
-    errors
-        What its tasks raised.
-    stopping
-        Tasks that were told to stop and did not answer yet, with their worker.
-    deserted
-        Nobody works for it any more: what was handed out will never be answered.
-    opened, over
-        It has begun; it has ended.
-    """
-
-    def __init__(
-        self,
-        job: Job,
-        info: RunInfo,
-        deliver: Deliver,
-        wire: Wire | None,
-        engine: str,
-        ticket: Ticket,
-    ) -> None:
-        self.number = next(_numbers)
-        self.job = job
-        self.info = info
-        self.deliver = deliver
-        self.wire = wire
-        self.engine = engine
-        self.ticket = ticket
-        self.works: dict[int, Work] = {}
-        self.watches: dict[int, int] = {}
-        self.failure: BaseException | None = None
-        self.errors: dict[TaskId, BaseException] = {}
-        self.stopping: dict[TaskId, int] = {}
-        self.deserted = False
-        self.opened = False
-        self.over = False
-
-    def tell(self, event: Any) -> None:
-        """Tell the observers, if there are any."""
-        if self.wire is not None:
-            self.wire.put(event)
 
 
 class Driver:
@@ -269,16 +205,12 @@ class Driver:
     def _open(self, run: Running, reply: Reply, limit: int | None) -> None:
         if run.opened:
             return
-        run.opened = True
         inner.hold()
         self._runs[run.number] = run
         if limit is not None and limit != self._limit:
             self._limit = limit
             self._signals.append(SetLimit(limit))
-        info = run.info
-        run.tell(
-            RunStarted(info.run, time.monotonic(), info.what, run.engine, info.reason, info.place)
-        )
+        run.begin()
         self._signals.append(OpenRun(run.number))
         self._reply(run, reply)
 
@@ -291,37 +223,9 @@ class Driver:
                 self._signals.append(Grown(run.number, sealed=True))
             return
         try:
-            self._signals.append(self._grown(run, reply))
+            self._signals.append(run.grow(reply, self._store))
         except BaseException as error:  # noqa: BLE001 - such as: the result would not fit
             self._fail(run, error)
-
-    def _grown(self, run: Running, grow: Grow) -> Grown:
-        for number in grow.retract:
-            self._kill(run.works[number])
-            run.watches.pop(number, None)
-        for stage in grow.stages:
-            self._add(run, stage)
-        watches = []
-        for watch in grow.watches:
-            stage = run.works[watch.stage].stage
-            first = stage.n_tasks if watch.first is None else min(watch.first, stage.n_tasks)
-            run.watches[watch.stage] = first
-            watches.append((watch.stage, first))
-        return Grown(
-            run.number, grow.stages, tuple(watches), grow.sealed, grow.release, grow.retract
-        )
-
-    def _add(self, run: Running, stage: Stage) -> None:
-        number = run.info.run
-        take = None if stage.result is None else run.deliver(stage.result)
-        table = self._store.table(run.number, stage.number)
-        run.works[stage.number] = Work(run, number, stage, table, run.works, take, run.wire)
-        edges = tuple(edge.producer for edge in stage.edges)
-        run.tell(StageAdded(number, stage.number, stage.name, stage.n_tasks, edges, stage.places))
-
-    def _kill(self, work: Work) -> None:
-        work.dead = True
-        work.table.clear()
 
     def _fail(self, run: Running, error: BaseException) -> None:
         run.failure = error
@@ -367,8 +271,7 @@ class Driver:
             self._signals.append(Stopped(action.worker, action.task))
             return
         if not work.dead:  # so it was not taken back: the run itself ends
-            for each in run.works.values():
-                each.dead = True
+            run.kill()
             self._loop.after(_GRACE, self._guarded, self._overdue, run)
         run.stopping[action.task] = action.worker
 
@@ -391,69 +294,23 @@ class Driver:
 
     def _report(self, action: Report) -> None:
         run = self._runs[action.run]
-        seen: Observation | Failure
-        if action.failed is not None:
-            error = run.errors.pop(action.failed)
-            if not isinstance(error, Replan):
-                raise error
-            seen = Failure(action.stage, action.failed.task, error)
-        else:
-            table = run.works[action.stage].table
-            seen = Observation(
-                action.stage, tuple(table[i] for i in range(run.watches[action.stage]))
-            )
-        self._tell_sizes(run)
-        try:
-            reply = run.job.step(seen)
-        except BaseException as error:  # noqa: BLE001 - the caller of the run must be told
-            reply = Done(error)
-        self._reply(run, reply)
-
-    def _tell_sizes(self, run: Running) -> None:
-        sizes = {number: work.sizes for number, work in run.works.items() if work.sizes}
-        if sizes:
-            run.job.measured(sizes)
-            for work in run.works.values():
-                if work.sizes:
-                    work.sizes = {}
+        self._reply(run, run.step(action))
 
     def _end(self, action: End) -> None:
         run = self._runs[action.run]
-        error = self._verdict(run, action)
+        error = run.verdict(action)
         try:
-            self._tell_sizes(run)
+            run.tell_sizes()
         except BaseException as mistake:  # noqa: BLE001 - the caller of the run must be told
             error = error if error is not None else mistake
         self._signals.append(CloseRun(run.number))
         self._close(run, action.outcome, error)
 
-    def _verdict(self, run: Running, action: End) -> BaseException | None:
-        """The exception that the caller gets."""
-        if action.outcome == "done":
-            return None
-        if action.outcome == "cancelled":
-            return RunCancelled("the run was stopped before it ended")
-        if action.task is not None and action.task in run.errors:
-            error = run.errors[action.task]
-            explain(error, run.works[action.task.stage], action.task.task)
-            return error
-        if run.failure is not None:
-            return run.failure
-        name, _, message = action.error.partition(": ")
-        kind = _NAMED.get(name)
-        return kind(message) if kind is not None else NbscaleError(action.error or "it failed")
-
     def _close(self, run: Running, outcome: str, error: BaseException | None) -> None:
-        run.over = True
         del self._runs[run.number]
-        for work in run.works.values():
-            work.dead = True
         self._store.close_run(run.number)
-        run.errors.clear()
         inner.release()
-        message = "" if error is None else f"{type(error).__name__}: {error}"
-        run.tell(RunEnded(run.info.run, time.monotonic(), outcome, message))
-        run.ticket.finish(error)
+        run.finish(outcome, error)
         if self._ended is not None:
             self._ended()
         if not self._busy:
@@ -464,11 +321,7 @@ class Driver:
     def _stuck(self) -> None:
         """Nothing runs and nothing ends: a defect, and better named than waited for."""
         for run in list(self._runs.values()):
-            state = ", ".join(
-                f"stage {n} ({work.stage.name}): {len(work.table)} of {work.stage.n_tasks} values"
-                for n, work in run.works.items()
-            )
-            self._fail(run, Stuck(f"nothing can move any more in {run.info.what!r}: {state}"))
+            self._fail(run, run.standstill())
         self._go()
         if self._runs:
             self._break(Stuck("the scheduler does not even let its runs fail"))
@@ -478,12 +331,7 @@ class Driver:
         if not self._runs:
             report_error(error)
         for run in list(self._runs.values()):
-            failure = Stuck(
-                f"nbscale made a mistake while running {run.info.what!r} "
-                f"({type(error).__name__}: {error}); nothing of your data is lost, please report it"
-            )
-            failure.__cause__ = error
-            self._close(run, "failed", failure)
+            self._close(run, "failed", run.mistake(error))
         self._signals.clear()
         self._machine = self._new_machine()
 
@@ -494,8 +342,3 @@ class Driver:
             machine.handle(WorkerJoined(self._workers))
             self._workers += 1
         return machine
-
-
-_NAMED: Mapping[str, type[NbscaleError]] = {
-    kind.__name__: kind for kind in (TaskMemoryError, WorkerLost, Stuck)
-}

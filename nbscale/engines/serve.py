@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from nbscale.engines import limits, loop
 from nbscale.engines.base import Deliver, RunInfo, Ticket, deadline
 from nbscale.engines.desk import Station, depth, work_off
-from nbscale.engines.driver import Driver, Running
+from nbscale.engines.driver import Driver
 from nbscale.engines.news import wire
+from nbscale.engines.running import Running
 from nbscale.events import Observer
 from nbscale.graph.job import Job
 from nbscale.store.base import KernelStore

@@ -25,8 +25,9 @@ from nbscale.engines.base import (
     forbid_here,
 )
 from nbscale.engines.desk import Desk, Station, depth, work_off
-from nbscale.engines.driver import Driver, Running
+from nbscale.engines.driver import Driver
 from nbscale.engines.news import wire
+from nbscale.engines.running import Running
 from nbscale.engines.serve import serve
 from nbscale.errors import EngineError
 from nbscale.events import Observer

@@ -1,0 +1,181 @@
+"""A run under way: its stages made ready, what the job and the observers are told, its verdict."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Mapping
+
+from nbscale.engines.base import Deliver, RunInfo, Ticket
+from nbscale.engines.news import Wire
+from nbscale.engines.task import Work, explain
+from nbscale.errors import NbscaleError, RunCancelled, Stuck, TaskMemoryError, WorkerLost
+from nbscale.events import Event, RunEnded, RunStarted, StageAdded
+from nbscale.graph.job import Done, Failure, Grow, Job, Observation, Replan, Reply
+from nbscale.graph.stage import Stage
+from nbscale.scheduler.protocol import End, Grown, Report, TaskId
+from nbscale.store.base import KernelStore
+
+__all__ = ["Running"]
+
+_numbers = itertools.count(1)
+
+
+class Running:
+    """A run under way. Made by any thread; afterwards only the loop's thread changes it.
+
+    Attributes
+    ----------
+    number
+        Its number in the machine; the number in events is that of its info.
+    works
+        Its stages.
+    failure
+        What ends it, if that is no task's error.
+    errors
+        What its tasks raised.
+    stopping
+        Tasks that were told to stop and did not answer yet, with their worker.
+    deserted
+        Nobody works for it any more: what was handed out will never be answered.
+    opened, over
+        It has begun; it has ended.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        info: RunInfo,
+        deliver: Deliver,
+        wire: Wire | None,
+        engine: str,
+        ticket: Ticket,
+    ) -> None:
+        self.number = next(_numbers)
+        self.works: dict[int, Work] = {}
+        self.failure: BaseException | None = None
+        self.errors: dict[TaskId, BaseException] = {}
+        self.stopping: dict[TaskId, int] = {}
+        self.deserted = self.opened = self.over = False
+        self._job = job
+        self._info = info
+        self._deliver = deliver
+        self._wire = wire
+        self._engine = engine
+        self._ticket = ticket
+        self._watches: dict[int, int] = {}
+
+    def _tell(self, event: Event) -> None:
+        if self._wire is not None:
+            self._wire.put(event)
+
+    def begin(self) -> None:
+        """Say that it begins."""
+        self.opened = True
+        info, now = self._info, time.monotonic()
+        self._tell(RunStarted(info.run, now, info.what, self._engine, info.reason, info.place))
+
+    def grow(self, grow: Grow, store: KernelStore) -> Grown:
+        """Make new stages ready and forget those taken back; return what the machine is told."""
+        for number in grow.retract:
+            work = self.works[number]
+            work.dead = True
+            work.table.clear()
+            self._watches.pop(number, None)
+        for stage in grow.stages:
+            self._add(stage, store)
+        watches = []
+        for watch in grow.watches:
+            n = self.works[watch.stage].stage.n_tasks
+            first = n if watch.first is None else min(watch.first, n)
+            self._watches[watch.stage] = first
+            watches.append((watch.stage, first))
+        return Grown(
+            self.number, grow.stages, tuple(watches), grow.sealed, grow.release, grow.retract
+        )
+
+    def _add(self, stage: Stage, store: KernelStore) -> None:
+        run, number = self._info.run, stage.number
+        take = None if stage.result is None else self._deliver(stage.result)
+        table = store.table(self.number, number)
+        self.works[number] = Work(self, run, stage, table, self.works, take, self._wire)
+        edges = tuple(edge.producer for edge in stage.edges)
+        self._tell(StageAdded(run, number, stage.name, stage.n_tasks, edges, stage.places))
+
+    def step(self, report: Report) -> Reply:
+        """Show the job what the machine reports; return what it says, or the error it raised."""
+        seen: Observation | Failure
+        if report.failed is not None:
+            error = self.errors.pop(report.failed)
+            if not isinstance(error, Replan):
+                raise error
+            seen = Failure(report.stage, report.failed.task, error)
+        else:
+            table = self.works[report.stage].table
+            first = self._watches[report.stage]
+            seen = Observation(report.stage, tuple(table[i] for i in range(first)))
+        try:
+            self.tell_sizes()
+            return self._job.step(seen)
+        except BaseException as error:  # noqa: BLE001 - the caller of the run must be told
+            return Done(error)
+
+    def tell_sizes(self) -> None:
+        """Tell the job the sizes of tasks that ended since the last time."""
+        sizes = {number: work.sizes for number, work in self.works.items() if work.sizes}
+        if sizes:
+            self._job.measured(sizes)
+            for number in sizes:
+                self.works[number].sizes = {}
+
+    def kill(self) -> None:
+        """Nobody wants its tasks any more: those not begun are skipped."""
+        for work in self.works.values():
+            work.dead = True
+
+    def verdict(self, end: End) -> BaseException | None:
+        """The exception that the caller gets for an end."""
+        if end.outcome == "done":
+            return None
+        if end.outcome == "cancelled":
+            return RunCancelled("the run was stopped before it ended")
+        if end.task is not None and end.task in self.errors:
+            error = self.errors[end.task]
+            explain(error, self.works[end.task.stage], end.task.task)
+            return error
+        if self.failure is not None:
+            return self.failure
+        name, _, message = end.error.partition(": ")
+        kind = _NAMED.get(name)
+        return kind(message) if kind is not None else NbscaleError(end.error or "the run failed")
+
+    def mistake(self, error: BaseException) -> Stuck:
+        """What the caller gets when nbscale itself made a mistake."""
+        failure = Stuck(
+            f"nbscale made a mistake while running {self._info.what!r} "
+            f"({type(error).__name__}: {error}); your data is not affected. Please report this"
+        )
+        failure.__cause__ = error
+        return failure
+
+    def standstill(self) -> Stuck:
+        """What the caller gets when nothing runs and nothing ends."""
+        state = ", ".join(
+            f"stage {n} ({work.stage.name}): {len(work.table)} of {work.stage.n_tasks} values"
+            for n, work in self.works.items()
+        )
+        return Stuck(f"nothing can move any more in {self._info.what!r}: {state}")
+
+    def finish(self, outcome: str, error: BaseException | None) -> None:
+        """It is over: tell the observers, then whoever waits."""
+        self.over = True
+        self.kill()
+        self.errors.clear()
+        message = "" if error is None else f"{type(error).__name__}: {error}"
+        self._tell(RunEnded(self._info.run, time.monotonic(), outcome, message))
+        self._ticket.finish(error)
+
+
+_NAMED: Mapping[str, type[NbscaleError]] = {
+    kind.__name__: kind for kind in (TaskMemoryError, WorkerLost, Stuck)
+}
