@@ -15,6 +15,7 @@ import pandas as pd
 
 from nbscale.dataframe.read.csv_dtype import join, state_of
 from nbscale.dataframe.read.csv_errors import Misfit
+from nbscale.dataframe.read.csv_head import Preamble
 from nbscale.dataframe.read.csv_split import Dialect
 
 __all__ = ["Ask", "CsvForm", "form_of", "narrowed"]
@@ -37,6 +38,8 @@ class CsvForm:
         Header and first record of the first file, as bytes.
     header_size
         Bytes of the header alone.
+    preamble_rows
+        Rows that pandas makes of the preamble.
     columns
         Names of the columns that pandas makes of a file, those of the index with them.
     states
@@ -61,6 +64,7 @@ class CsvForm:
     index_names: tuple[Hashable, ...] = ()
     pushable: bool = True
     fields: int = 0
+    preamble_rows: int = 0
 
     def state(self, column: Hashable) -> str:
         """What a column holds."""
@@ -72,11 +76,14 @@ class CsvForm:
         states = tuple(found.get(c, s) for c, s in zip(self.columns, self.states, strict=True))
         return dataclasses.replace(self, states=states)
 
-    def behind(self, preamble: bytes, header_size: int) -> CsvForm:
+    def behind(self, preamble: Preamble) -> CsvForm:
         """The form for a file that begins like this."""
-        if preamble and not preamble.endswith(b"\n"):
-            preamble += b"\n"
-        return dataclasses.replace(self, preamble=preamble, header_size=header_size)
+        return dataclasses.replace(
+            self,
+            preamble=preamble.data,
+            header_size=preamble.header_size,
+            preamble_rows=preamble.rows,
+        )
 
     def joined(self, frame: pd.DataFrame) -> CsvForm:
         """The form with what one more sample holds; columns it lacks are missing values there."""

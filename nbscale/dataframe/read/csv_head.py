@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import pandas as pd
 from nbscale.dataframe.read.csv_split import Dialect, find_record_start
 from nbscale.dataframe.read.files import SourceFile, read_range
 
-__all__ = ["find_preamble", "read_head"]
+__all__ = ["Preamble", "find_preamble", "read_head"]
 
 
 def read_head(file: SourceFile, dialect: Dialect, budget: int) -> bytes:
@@ -28,20 +29,32 @@ def read_head(file: SourceFile, dialect: Dialect, budget: int) -> bytes:
     return head[:end]
 
 
-def find_preamble(
-    head: bytes, keywords: Sequence[tuple[str, Any]], dialect: Dialect
-) -> tuple[int, int]:
-    r"""Find where the header ends, and where the first record after it ends: by asking pandas.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Preamble:
+    """The beginning of a file.
 
-    Returns
-    -------
-    tuple of int
-        Both equal to the length of ``head`` if there is no record in it.
+    Attributes
+    ----------
+    data
+        Header and first record, as bytes.
+    header_size
+        Bytes of the header alone.
+    rows
+        Rows that pandas makes of it: one, or more if lines end in several ways; 0 without a record.
+    """
+
+    data: bytes
+    header_size: int
+    rows: int
+
+
+def find_preamble(head: bytes, keywords: Sequence[tuple[str, Any]], dialect: Dialect) -> Preamble:
+    r"""Find where the header ends, and where the first record after it ends: by asking pandas.
 
     Examples
     --------
     >>> find_preamble(b"a,b\n1,2\n3,4\n", (), Dialect())
-    (4, 8)
+    Preamble(data=b'a,b\n1,2\n', header_size=4, rows=1)
     """
     ends = [0]
     while ends[-1] < len(head):
@@ -49,22 +62,24 @@ def find_preamble(
         ends.append(len(head) if end is None else end)
     asked = {k: v for k, v in keywords if k in _STRUCTURE}
 
-    def has_rows(count: int) -> bool:
+    def rows(count: int) -> int:
         try:
-            return bool(len(pd.read_csv(io.BytesIO(head[: ends[count]]), dtype=str, **asked)))
+            return len(pd.read_csv(io.BytesIO(head[: ends[count]]), dtype=str, **asked))
         except (ValueError, pd.errors.ParserError):
-            return False
+            return 0
 
     high = 1
-    while high < len(ends) and not has_rows(high):
+    while high < len(ends) and not rows(high):
         high *= 2
     low, high = high // 2, min(high, len(ends) - 1)
-    if not has_rows(high):
-        return len(head), len(head)
+    if not rows(high):
+        return Preamble(head, len(head), 0)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if has_rows(middle) else (middle, high)
-    return ends[high - 1], ends[high]
+        low, high = (low, middle) if rows(middle) else (middle, high)
+    data = head[: ends[high]]
+    ended = data if data.endswith(b"\n") else data + b"\n"
+    return Preamble(ended, ends[high - 1], rows(high))
 
 
 _STRUCTURE = frozenset(

@@ -32,7 +32,7 @@ from nbscale.dataframe.read.csv_split import (
 )
 from nbscale.dataframe.read.files import SourceFile, compression_of, read_range
 
-__all__ = ["parse_block", "read_csv_block"]
+__all__ = ["CsvForm", "parse_block", "read_csv_block"]
 
 # pandas warns of columns that look different in parts of a block; here they are parsed once more.
 warnings.filterwarnings("ignore", category=pd.errors.DtypeWarning, module=__name__)
@@ -120,8 +120,7 @@ def _form_of_file(block: Block, form: CsvForm) -> CsvForm:
     if not size or read_range(block.file, 0, size) == form.preamble[:size]:
         return form
     head = read_head(block.file, form.dialect, 1 << 20)
-    header_size, end = find_preamble(head, form.keywords, form.dialect)
-    return form.behind(head[:end], header_size)
+    return form.behind(find_preamble(head, form.keywords, form.dialect))
 
 
 def parse_block(
@@ -210,7 +209,7 @@ class _Source:
         self.file = file
         self.records = records
         self.preamble = form.preamble if behind_preamble else b""
-        self.dropped = int(behind_preamble and len(form.preamble) > form.header_size)
+        self.dropped = form.preamble_rows if behind_preamble else 0
 
     @property
     def place(self) -> tuple[SourceFile, Records, Dialect]:
@@ -238,7 +237,7 @@ class _Source:
             keywords = narrowed(keywords, names)
         frame = self._read(keywords)
         if self.dropped:
-            frame = frame.iloc[1:]
+            frame = frame.iloc[self.dropped :]
             if isinstance(frame.index, pd.RangeIndex):
                 frame.index = pd.RangeIndex(len(frame))
         if "usecols" in keywords and self.form.pushable:

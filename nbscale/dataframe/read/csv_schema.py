@@ -141,14 +141,13 @@ def sample_csv(
     quote = dialect.quote
     seen = quote is not None and any(quote in data for data in (head, *others.values()))
     dialect = dataclasses.replace(dialect, quoted=quoted or seen, whole=_why_whole(head, first))
-    header_size, end = find_preamble(head, tuple(kept.items()), dialect)
     form, categories = (
         (None, ()) if dialect.whole else form_of(_asker(head, first, dialect), kept, dialect)
     )
     if form is None:
         reason = dialect.whole or "records have more fields than the header"
         return _of_whole_files(chosen, kept, dataclasses.replace(dialect, whole=reason))
-    form = form.behind(head[:end], header_size)
+    form = form.behind(find_preamble(head, tuple(kept.items()), dialect))
     form = _with_heads(form, {first: head, **others})
     form = _with_rows(form, [f for f in chosen if not can_cut(f, dialect)])
     form = form if form.dialect.quoted else _with_pieces(form, chosen)
