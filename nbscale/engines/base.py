@@ -293,10 +293,12 @@ def load_engine(name: str) -> Engine:
         raise EngineError(f"there is no engine {name!r}; installed are: {known}")
     try:
         made = entry.load()
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "nbscale":
+            raise  # a defect of ours is no package that is missing
         dist = entry.dist.name if entry.dist is not None else "nbscale"
         raise EngineError(
-            f"the engine {name!r} needs {error.name or 'a package'}, which is missing: "
+            f"the engine {name!r} needs {error.name}, which is missing: "
             f"pip install '{dist}[{name}]'"
         ) from error
     engine: Engine = made()

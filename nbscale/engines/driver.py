@@ -51,7 +51,7 @@ _GRACE = 0.25
 _AHEAD = 0.010
 """Seconds of work handed out ahead to each worker."""
 
-_MOST_AHEAD = 256
+_MOST_AHEAD = 64
 
 
 class Driver:

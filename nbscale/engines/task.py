@@ -172,8 +172,8 @@ def explain(error: BaseException, work: Work, task: int) -> None:
 def _part(stage: Stage, task: int) -> str:
     """Which part of the whole a task makes, counted as ``partitions[...]`` counts: from 0."""
     index, grid = stage.index(task), stage.original_grid
-    if all(n == 1 for n in grid):
-        return ""
+    if all(n == 1 for n in grid) or any(edge.producer == stage.number for edge in stage.edges):
+        return ""  # it makes the whole, or is one of several calls and no part of anything
     if len(grid) == 1:
         return f", on partition {index[0]} of 0 to {grid[0] - 1}"
     return f", on chunk {index} of {' x '.join(map(str, grid))}, counted from 0"

@@ -120,3 +120,10 @@ def test_a_deadline_never_goes_below_zero():
     assert deadline(None)() is None
     assert deadline(-1)() == 0
     assert 0 < deadline(1000)() <= 1000
+
+
+def test_a_defect_of_ours_is_no_missing_package(monkeypatch):
+    error = ModuleNotFoundError("No module named 'nbscale.lost'", name="nbscale.lost")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Entry("ray", error)])
+    with pytest.raises(ModuleNotFoundError):
+        load_engine("ray")

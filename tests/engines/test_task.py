@@ -141,6 +141,13 @@ def test_the_note_names_the_part():
     ]
 
 
+def test_a_call_is_no_part_of_anything():
+    own = Edge(0, (0,), (Listed(2, [0, 0, 1], [0]),), "list")
+    error = ValueError("mine")
+    explain(error, work(stage(0, 2, inputs, own, name="call")), 1)
+    assert error.__notes__ == ["while running call"]
+
+
 def test_a_stage_that_reads_itself():
     own = Edge(0, (0,), (Listed(3, [0, 0, 1, 3], [0, 0, 1]),), "list")
     a = stage(0, 3, lambda index, values: len(values) + sum(values), own)
