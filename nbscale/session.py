@@ -108,7 +108,7 @@ class Session:
     def __init__(self) -> None:
         self.learned = Learned()
         self.records: list[RunRecord] = []
-        self._engines: dict[str, Engine] = {}
+        self._engines: dict[str, tuple[Engine, tuple[int | None, int | None]]] = {}
         self._numbers = itertools.count(1)
         self._observers: list[Observer] | None = None
 
@@ -164,17 +164,26 @@ class Session:
         return results
 
     def engine(self, name: str) -> Engine:
-        """The running engine of that name, started at first use."""
-        engine = self._engines.get(name)
+        """The engine of that name, started at first use.
+
+        An engine takes the settings of size as they are when it starts, so it is started again
+        when they have changed.
+        """
+        settings = config.get()
+        sizes = (settings.n_workers, settings.memory_limit)
+        engine, had = self._engines.get(name, (None, None))
+        if engine is not None and had != sizes:
+            engine.close()
+            engine = None
         if engine is None:
             engine = load_engine(name)
             engine.start()
-            self._engines[name] = engine
+            self._engines[name] = (engine, sizes)
         return engine
 
     def close(self) -> None:
         """Close every engine. The next run starts them again."""
-        for engine in self._engines.values():
+        for engine, _ in self._engines.values():
             engine.close()
         self._engines.clear()
 
