@@ -16,7 +16,8 @@ from nbscale.graph.axismap import All, At
 from nbscale.scheduler import policy
 from nbscale.scheduler.machine import Machine
 from nbscale.scheduler.protocol import TaskId
-from nbscale.scheduler.records import (
+from nbscale.scheduler.records import RunRecord, StageRecord
+from nbscale.scheduler.states import (
     FETCHING,
     HELD,
     LOADING,
@@ -29,8 +30,7 @@ from nbscale.scheduler.records import (
     SPILLING,
     STATES,
     WAITING,
-    RunRecord,
-    StageRecord,
+    exists,
 )
 
 __all__ = ["Checker", "validate"]
@@ -120,7 +120,7 @@ class Checker:
             if common:
                 producer = run.stages[number]
                 block = reads[0] if record.n else []
-                missing = sum(not _exists(producer.state[j]) for j in block)
+                missing = sum(not exists(producer.state[j]) for j in block)
                 right = record.gates[slot] == missing or record.retracted or not record.n
                 _check(right, where, "gate", slot, record.gates[slot], missing)
                 slot += 1
@@ -134,7 +134,7 @@ class Checker:
             return
         if record.uses[task] != uses:
             _fail(run, record, task, f"has {record.uses[task]} uses, not {uses}")
-        if (task in record.size) != _exists(state):
+        if (task in record.size) != exists(state):
             _fail(run, record, task, "has a size, or none")
         if record.dropped.get(task, 0) > policy.MOST_DROPS:
             _fail(run, record, task, "P2: was dropped too often")
@@ -142,7 +142,7 @@ class Checker:
             return
         if state <= PARKED:
             pending = sum(
-                not _exists(run.stages[number].state[j])
+                not exists(run.stages[number].state[j])
                 for number, common, reads in self._edges(run, record)
                 if not common
                 for j in reads[task]
@@ -155,9 +155,8 @@ class Checker:
             if state == WAITING and not pending and not record.closed:
                 _fail(run, record, task, "a lost wake-up: it waits for nothing")
         moves = state in (RUNNING, PARKED, SPILLING, LOADING)
-        if not moves and not policy.is_needed(run.stages, record, task):
-            if state <= PARKED or _exists(state):
-                _fail(run, record, task, "is needed by nobody")
+        if not moves and not record.is_needed(task) and (state <= PARKED or exists(state)):
+            _fail(run, record, task, "is needed by nobody")
 
     def _check_rules(self, machine: Machine) -> None:
         given = [t for w in machine.workers.values() for t in w.queue]
@@ -195,10 +194,6 @@ def _check(holds: bool, *what: object) -> None:
 def _fail(run: RunRecord, record: StageRecord, task: int, what: str) -> None:
     state = STATES[record.state[task]]
     raise AssertionError(f"run {run.number}, stage {record.number}, task {task} ({state}): {what}")
-
-
-def _exists(state: int) -> bool:
-    return HELD <= state <= LOST
 
 
 def _check_hands(machine: Machine) -> None:

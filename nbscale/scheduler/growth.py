@@ -10,15 +10,8 @@ import numpy as np
 from nbscale.graph.intervals import IntArray
 from nbscale.graph.order import FloatArray, positions
 from nbscale.graph.stage import Stage
-from nbscale.scheduler.policy import block_of
-from nbscale.scheduler.records import (
-    HELD,
-    LOST,
-    READY,
-    WAITING,
-    RunRecord,
-    StageRecord,
-)
+from nbscale.scheduler.records import RunRecord, StageRecord
+from nbscale.scheduler.states import HELD, LOST, READY, WAITING, exists
 from nbscale.scheduler.wiring import (
     Wire,
     counts_of_readers,
@@ -27,7 +20,7 @@ from nbscale.scheduler.wiring import (
     wire,
 )
 
-__all__ = ["append_stages", "become_ready"]
+__all__ = ["append_stages", "become_ready", "unread"]
 
 _FEW = 32
 
@@ -45,16 +38,18 @@ def append_stages(run: RunRecord, stages: Sequence[Stage]) -> list[StageRecord]:
         if stage.number != number:
             raise ValueError(f"stage {stage.name!r} is number {stage.number}, not {number}")
         for edge in stage.edges:
-            if edge.producer > number or (
-                edge.producer < first and run.stages[edge.producer].retracted
-            ):
+            gone = edge.producer < first and run.stages[edge.producer].retracted
+            if edge.producer > number or gone:
                 raise ValueError(
                     f"stage {number} ({stage.name!r}) reads stage {edge.producer}, "
                     "which is not there"
                 )
-    placed = positions([r.stage for r in run.stages] + list(stages), first, float(run.generation))
+    known = [record.stage for record in run.stages]
+    placed = positions([*known, *stages], first, float(run.generation))
     for stage, place in zip(stages, placed, strict=True):
         _append(run, stage, place, first)
+    for record in run.stages:
+        record.simplify()
     return run.stages[first:]
 
 
@@ -68,15 +63,12 @@ def _append(run: RunRecord, stage: Stage, place: FloatArray, first: int) -> None
         n=n,
         position=position,
         state=bytearray(n),
-        pending=array("i", bytes(4 * n)),
+        pending=array("i"),
         uses=array("i", bytes(4 * n)),
         undone=n,
-        gates=[],
-        wires_in=[],
-        common_in=[],
         keep=stage.keep,
-        repeatable=not stage.user_code,
         delivered=None if stage.result is None else bytearray(n),
+        repeatable=not stage.user_code,
     )
     run.stages.append(record)
     if record.delivered is not None:
@@ -89,48 +81,52 @@ def _append(run: RunRecord, stage: Stage, place: FloatArray, first: int) -> None
         if w.common:
             _add_common(record, producer, w)
             continue
-        record.wires_in.append(w)
-        producer.wires_out.append(w)
+        record.ins.append((w, producer))
+        producer.outs.append((w, record))
         uses = np.frombuffer(producer.uses, dtype=np.intc)
         uses += counts_of_readers(edge, stage, producer.stage).astype(np.intc)
-        if edge.producer >= first:
-            pending += counts_of_reads(edge, stage)
-        else:
-            pending += _reads_missing(w, producer, counts_of_reads(edge, stage))
+        counts = counts_of_reads(edge, stage)
+        pending += counts if edge.producer >= first else _missing(w, producer, counts)
     record.pending = int_column(pending)
 
 
 def _add_common(record: StageRecord, producer: StageRecord, w: Wire) -> None:
-    record.common_in.append(w)
-    producer.common_out.append(w)
+    record.common_ins.append((w, producer))
+    producer.common_outs.append((w, record))
     if producer.undone == producer.n:
         missing = producer.n if w.block is None else len(w.block)
     else:
-        missing = sum(not HELD <= producer.state[j] <= LOST for j in block_of(w, producer))
+        missing = sum(not exists(producer.state[j]) for j in w.numbers(0, producer.n))
     record.gates.append(missing)
     record.closed += missing > 0
 
 
-def _reads_missing(w: Wire, producer: StageRecord, counts: IntArray) -> IntArray:
+def _missing(w: Wire, producer: StageRecord, counts: IntArray) -> IntArray:
     """How many values each task reads that do not exist, of a producer that may have begun."""
     state = np.frombuffer(producer.state, dtype=np.uint8)
-    exists = (state >= HELD) & (state <= LOST)
-    if exists.all():
+    there = (state >= HELD) & (state <= LOST)
+    if there.all():
         return np.zeros_like(counts)
-    for j in np.flatnonzero(exists).tolist():
+    for j in np.flatnonzero(there).tolist():
         for i in w.readers(j):
             counts[i] -= 1
     return counts
+
+
+def unread(record: StageRecord) -> list[int]:
+    """Tasks that have no uses. One vectorised pass."""
+    found: list[int] = np.flatnonzero(np.frombuffer(record.uses, dtype=np.intc) == 0).tolist()
+    return found
 
 
 def become_ready(run: RunRecord, record: StageRecord) -> None:
     """Make every waiting task of an open stage ready that waits for nothing; queue them."""
     if record.n <= _FEW:
         state, pending = record.state, record.pending
-        tasks = [t for t in range(record.n) if state[t] == WAITING and not pending[t]]
-        for t in tasks:
-            state[t] = READY
-            run.push(record, t)
+        for t in range(record.n):
+            if state[t] == WAITING and not pending[t]:
+                state[t] = READY
+                run.push(record, t)
         return
     column = np.frombuffer(record.state, dtype=np.uint8)
     free = np.flatnonzero((column == WAITING) & (np.frombuffer(record.pending, np.intc) == 0))

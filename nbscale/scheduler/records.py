@@ -12,64 +12,20 @@ import heapq
 from array import array
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
+from typing import TypeAlias
 
 from nbscale.graph.stage import Stage
 from nbscale.scheduler.protocol import TaskId
+from nbscale.scheduler.states import HELD, READY
 from nbscale.scheduler.wiring import Wire
 
-__all__ = [
-    "FETCHING",
-    "GONE",
-    "HELD",
-    "LOADING",
-    "LOST",
-    "PARKED",
-    "READY",
-    "RETRACTED",
-    "RUNNING",
-    "SPILLED",
-    "SPILLING",
-    "STATES",
-    "WAITING",
-    "Fetch",
-    "RunRecord",
-    "StageRecord",
-    "Watched",
-    "WorkerRecord",
-]
+__all__ = ["Entry", "Fetch", "Link", "RunRecord", "StageRecord", "Watched", "WorkerRecord"]
 
-# Plain integers: they are compared several times for every task.
-WAITING: Final = 0
-READY: Final = 1
-FETCHING: Final = 2
-RUNNING: Final = 3
-PARKED: Final = 4
-HELD: Final = 5
-SPILLING: Final = 6
-SPILLED: Final = 7
-LOADING: Final = 8
-LOST: Final = 9
-GONE: Final = 10
-RETRACTED: Final = 11
-
-STATES: Final = (
-    "waiting",
-    "ready",
-    "fetching",
-    "running",
-    "parked",
-    "held",
-    "spilling",
-    "spilled",
-    "loading",
-    "lost",
-    "gone",
-    "retracted",
-)
-
-Entry = tuple[float, int, int]
+Entry: TypeAlias = tuple[float, int, int]
 """An entry of the queue: position, minus the stage's number, task."""
+
+Link: TypeAlias = "tuple[Wire, StageRecord]"
+"""A wire and the stage at its other end."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -91,38 +47,39 @@ class StageRecord:
     position
         Where each task stands in the order of the run.
     state
-        One of the states above.
+        See ``states``.
     pending
         For a waiting task: how many of the values it reads do not exist yet (common wires apart).
     uses
         How many tasks that are not done read it (common wires apart).
-    size
-        Bytes of each value that exists; of a lost one, the bytes it had.
-    nbytes
-        Sum of ``size``.
-    undone, absent
-        How many tasks are not done; how many values exist but are not in memory.
+    undone, absent, busy
+        How many tasks are not done; how many values exist but are not in memory; how many tasks
+        are given out.
+    size, nbytes
+        Bytes of each value that exists, a lost one included; their sum.
     gates, closed
         For each common wire into it: how many producers of the block are missing; how many gates
         are not zero.
-    wires_in, wires_out, common_in, common_out
+    ins, outs, common_ins, common_outs
         Its edges, and those of its readers.
     keep, pinned
-        Its values stay; and must stay in memory, since somebody looks at them.
-    delivered
-        For a result: 1 for tasks that were delivered.
-    known, out, scratch
-        How many tasks were measured, and what is expected of the next.
-    busy
-        How many of its tasks are given out.
+        Its values stay; and must stay in memory, since the job looks at them.
     repeatable
         Its values may be dropped and made again: no user's code takes part.
+    delivered
+        For a result: 1 for tasks that were delivered.
+    simple
+        A value is needed exactly as long as it has uses.
+    watches
+        What the job asked to be told.
+    known, out, scratch
+        How many tasks were measured, and what is expected of the next.
     head, rest, at
         The task of the sorted list ``rest`` that is in the queue, and the place behind it.
     dropped
         How often a value was dropped to be made again.
     stuck
-        Values that could not be spilled.
+        Values that could not be written to disk, or not read.
     retracted
         The job took it back.
     """
@@ -135,24 +92,25 @@ class StageRecord:
     pending: array[int]
     uses: array[int]
     undone: int
-    gates: list[int]
-    wires_in: list[Wire]
-    common_in: list[Wire]
     keep: bool
-    repeatable: bool
     delivered: bytearray | None
-    closed: int = 0
+    repeatable: bool
     absent: int = 0
+    busy: int = 0
     size: dict[int, int] = dataclasses.field(default_factory=dict)
     nbytes: int = 0
-    wires_out: list[Wire] = dataclasses.field(default_factory=list)
-    common_out: list[Wire] = dataclasses.field(default_factory=list)
+    gates: list[int] = dataclasses.field(default_factory=list)
+    closed: int = 0
+    ins: list[Link] = dataclasses.field(default_factory=list)
+    outs: list[Link] = dataclasses.field(default_factory=list)
+    common_ins: list[Link] = dataclasses.field(default_factory=list)
+    common_outs: list[Link] = dataclasses.field(default_factory=list)
     pinned: bool = False
+    simple: bool = False
     watches: list[Watched] = dataclasses.field(default_factory=list)
     known: int = 0
     out: int = 0
     scratch: int = 0
-    busy: int = 0
     head: int = -1
     rest: Sequence[int] = ()
     at: int = 0
@@ -160,26 +118,25 @@ class StageRecord:
     stuck: dict[int, None] = dataclasses.field(default_factory=dict)
     retracted: bool = False
 
-    def clone(self) -> StageRecord:
-        """A copy that shares what never changes."""
-        return dataclasses.replace(
-            self,
-            state=self.state[:],
-            pending=self.pending[:],
-            uses=self.uses[:],
-            gates=self.gates[:],
-            delivered=None if self.delivered is None else self.delivered[:],
-            size=self.size.copy(),
-            wires_out=self.wires_out[:],
-            common_out=self.common_out[:],
-            watches=[dataclasses.replace(w) for w in self.watches],
-            dropped=self.dropped.copy(),
-            stuck=self.stuck.copy(),
-        )
-
     def entry(self, task: int) -> Entry:
         """The task's entry in the queue."""
         return self.position[task], -self.number, task
+
+    def name(self, run: int, task: int) -> TaskId:
+        """The task's name."""
+        return TaskId(run, self.number, task)
+
+    def simplify(self) -> None:
+        """Find out whether uses alone say that a value is needed."""
+        self.simple = not self.keep and self.delivered is None and not self.common_outs
+
+    def is_needed(self, task: int) -> bool:
+        """Whether somebody wants a value: to keep it, to have it delivered, or to read it."""
+        if self.uses[task] or self.keep:
+            return True
+        if self.delivered is not None and not self.delivered[task]:
+            return True
+        return any(reader.undone and w.covers(task) for w, reader in self.common_outs)
 
     def take_next(self) -> Entry | None:
         """Move the head of the sorted list on to its next ready task; its entry, if there is one."""
@@ -196,6 +153,38 @@ class StageRecord:
         self.head = -1
         return None
 
+    def absent_inputs(self, task: int) -> list[tuple[StageRecord, int]]:
+        """Values a ready task reads that exist but are not in memory, each once."""
+        found: dict[tuple[int, int], StageRecord] = {}
+        for w, producer in self.ins + self.common_ins:
+            if producer.absent:
+                for j in w.numbers(task, producer.n):
+                    if producer.state[j] != HELD:
+                        found[producer.number, j] = producer
+        return [(producer, j) for (_, j), producer in found.items()]
+
+    def clone(self) -> StageRecord:
+        """A copy that shares what never changes; its links still lead to the old records."""
+        return dataclasses.replace(
+            self,
+            state=self.state[:],
+            pending=self.pending[:],
+            uses=self.uses[:],
+            gates=self.gates[:],
+            delivered=None if self.delivered is None else self.delivered[:],
+            size=self.size.copy(),
+            watches=[dataclasses.replace(w) for w in self.watches],
+            dropped=self.dropped.copy(),
+            stuck=self.stuck.copy(),
+        )
+
+    def relink(self, stages: Sequence[StageRecord]) -> None:
+        """Lead the links of a clone to clones."""
+        self.ins = [(w, stages[w.producer]) for w, _ in self.ins]
+        self.outs = [(w, stages[w.consumer]) for w, _ in self.outs]
+        self.common_ins = [(w, stages[w.producer]) for w, _ in self.common_ins]
+        self.common_outs = [(w, stages[w.consumer]) for w, _ in self.common_outs]
+
 
 @dataclasses.dataclass(slots=True)
 class Fetch:
@@ -211,6 +200,8 @@ class RunRecord:
 
     Attributes
     ----------
+    stages
+        By number.
     queue
         Heap of the tasks that could start. Entries of tasks that are no longer ready are left in
         it and skipped; a stage whose tasks are ready from the start has one entry, not a million.
@@ -218,6 +209,10 @@ class RunRecord:
         Tasks at workers that move, and spills and loads under way.
     undelivered
         Results that were not delivered yet.
+    sealed
+        No stage will be added, unless a task asks for a new plan.
+    generation
+        How often stages were added.
     reports
         Reports that wait until the job has answered the one before: (stage, failed task or None).
     asked
@@ -244,16 +239,6 @@ class RunRecord:
     outcome: str = ""
     error: str = ""
     culprit: TaskId | None = None
-
-    def clone(self) -> RunRecord:
-        """A copy."""
-        return dataclasses.replace(
-            self,
-            stages=[s.clone() for s in self.stages],
-            queue=self.queue[:],
-            reports=self.reports.copy(),
-            lives=self.lives.copy(),
-        )
 
     def first_ready(self) -> tuple[StageRecord, int] | None:
         """The ready task with the lowest position; it stays in the queue."""
@@ -289,6 +274,19 @@ class RunRecord:
         if entry is not None:
             heapq.heappush(self.queue, entry)
 
+    def clone(self) -> RunRecord:
+        """A copy."""
+        copy = dataclasses.replace(
+            self,
+            stages=[record.clone() for record in self.stages],
+            queue=self.queue[:],
+            reports=self.reports.copy(),
+            lives=self.lives.copy(),
+        )
+        for record in copy.stages:
+            record.relink(copy.stages)
+        return copy
+
 
 @dataclasses.dataclass(slots=True, eq=False)
 class WorkerRecord:
@@ -297,12 +295,14 @@ class WorkerRecord:
     Attributes
     ----------
     queue
-        Tasks given to it and the bytes reserved for each, in the order given.
+        Tasks given to it and the bytes promised to each, in the order given.
     leftover
         Tasks it may still be at that are no longer its own: told to stop, or given to others
         while it was frozen.
     told
         Those of ``leftover`` that it was told to stop.
+    frozen
+        It does not move.
     """
 
     number: int

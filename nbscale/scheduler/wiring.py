@@ -51,7 +51,7 @@ class Wire:
     consumer: int
     slot: int
     common: bool
-    block: frozenset[int] | None
+    block: dict[int, None] | None
     same: bool
     pieces: bool
     turn: bool
@@ -62,6 +62,12 @@ class Wire:
         """Whether a producer's task is in the block of a common wire."""
         return self.block is None or task in self.block
 
+    def numbers(self, task: int, n: int) -> Sequence[int]:
+        """What a task reads, over a common wire too, of a producer with `n` tasks."""
+        if not self.common:
+            return self.reads(task)
+        return range(n) if self.block is None else tuple(self.block)
+
 
 def wire(edge: Edge, stage: Stage, producer: Stage, slot: int) -> Wire:
     """Compile an edge of a stage."""
@@ -69,7 +75,7 @@ def wire(edge: Edge, stage: Stage, producer: Stage, slot: int) -> Wire:
     block = None
     if common and not edge.is_everything:
         read = [m.inputs(0) if m.n_out else range(0) for m in edge.maps]
-        block = frozenset(int(t) for t in flat_block(read, producer.grid))
+        block = {int(t): None for t in flat_block(read, producer.grid)}
         if len(block) == producer.n_tasks:
             block = None
     straight = edge.axes == tuple(range(len(stage.grid))) and stage.grid == producer.grid

@@ -1,0 +1,241 @@
+"""How tasks are given out: the head of the queue first, inside the memory there is.
+
+Progress is guaranteed by four rules. P1: a task gets its inputs and its memory before it starts and
+never waits for memory later. P2: what no running task reads can leave memory: spilled, or dropped
+and made again, at most twice. P3: with nothing running, what must leave leaves and the head runs
+even if its prediction does not fit; only if what it reads at once and what it is known to make
+exceed the limit does the run fail, before the task starts. P4: the head is overtaken only by tasks
+that free more than they make, or eight times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from nbscale.scheduler import policy
+from nbscale.scheduler.ledger import inputs_of
+from nbscale.scheduler.protocol import Drop, Run, Spill, TaskId
+from nbscale.scheduler.records import Fetch, RunRecord, StageRecord
+from nbscale.scheduler.runs import Runs
+from nbscale.scheduler.states import (
+    FETCHING,
+    LOST,
+    READY,
+    RUNNING,
+    SPILLED,
+    SPILLING,
+    move,
+)
+from nbscale.units import format_bytes
+
+__all__ = ["Giving"]
+
+Absent = list[tuple[StageRecord, int]]
+"""Values that exist but are not in memory."""
+
+_MANY = 1024
+
+
+class Giving(Runs):
+    """Which task runs next, and what leaves memory for it."""
+
+    def _dispatch(self) -> None:
+        """Give out tasks as long as there are workers free and tasks that may start."""
+        free = self.free
+        while free:
+            if self.fetched:
+                name = self.fetched.popleft()
+                run = self.runs[name.run]
+                reserved = self.fetching.pop(name).reserved
+                self._start(run, run.stages[name.stage], name, reserved)
+            elif not self._give_out():
+                return
+
+    def _give_out(self) -> bool:
+        """Start one task, or bring its inputs; False if nothing can be done now."""
+        if self.fetching and len(self.fetching) >= self._free_slots():
+            return False
+        if self.blocked is not None:
+            return self._unblock(self.blocked)
+        turn = self.turn
+        for _ in range(len(turn)):
+            run = self.runs[turn[0]]
+            head = run.first_ready()
+            if head is None:
+                turn.rotate(-1)
+                continue
+            record, task = head
+            absent = self._absent(record, task)
+            if absent and self._remake(run, absent):
+                return True
+            peak = self.ledger.peak(record, inputs_of(record, task))
+            if self._fits(record, peak, absent):
+                run.pop(record, task)
+                self._go(run, record, task, peak, absent)
+                turn.rotate(-1)
+                return True
+            self.blocked, self.overtaken = record.name(run.number, task), 0
+            return self._unblock(self.blocked)
+        return False
+
+    def _absent(self, record: StageRecord, task: int) -> Absent:
+        for _, producer in record.ins:
+            if producer.absent:
+                return record.absent_inputs(task)
+        for _, producer in record.common_ins:
+            if producer.absent:
+                return record.absent_inputs(task)
+        return []
+
+    def _free_slots(self) -> int:
+        return sum(self._queue - len(w.queue) - len(w.leftover) for w in self.free.values())
+
+    def _remake(self, run: RunRecord, absent: Absent) -> bool:
+        """Begin to make the lost among the inputs again; their reader waits meanwhile."""
+        lost = [(producer, j) for producer, j in absent if producer.state[j] == LOST]
+        for producer, j in lost:
+            self._make_again(run, producer, j)
+        return bool(lost)
+
+    def _fits(self, record: StageRecord, peak: int, absent: Absent) -> bool:
+        if absent and peak + _to_load(absent) > self.ledger.room:
+            return False
+        return self.ledger.allows(record, peak)
+
+    def _go(
+        self, run: RunRecord, record: StageRecord, task: int, peak: int, absent: Absent
+    ) -> None:
+        """Promise a task its memory and start it, or bring its inputs first."""
+        self.ledger.promised += peak
+        name = TaskId(run.number, record.number, task)
+        if not absent:
+            self._start(run, record, name, peak)
+            return
+        move(record, task, FETCHING)
+        self.fetching[name] = Fetch(peak, len(absent))
+        for producer, j in absent:
+            self.awaited.setdefault(producer.name(run.number, j), []).append(name)
+            if producer.state[j] == SPILLED:
+                self._load(run, producer, j)
+
+    def _start(self, run: RunRecord, record: StageRecord, name: TaskId, promised: int) -> None:
+        """Give a task to the worker that has been free for longest."""
+        free = self.free
+        number, worker = next(iter(free.items()))
+        move(record, name.task, RUNNING)
+        queue = worker.queue
+        queue[name] = promised
+        run.outside += 1
+        del free[number]
+        if len(queue) + len(worker.leftover) < self._queue:
+            free[number] = worker
+        self._actions.append(Run(number, name))
+
+    # A head that does not fit ---------------------------------------------------------------
+
+    def _unblock(self, name: TaskId) -> bool:
+        """Try the head that did not fit; make room for it; else let others pass."""
+        run = self.runs[name.run]
+        record, task = run.stages[name.stage], name.task
+        if record.state[task] != READY:
+            self.blocked = None
+            return True
+        absent = self._absent(record, task)
+        if absent and self._remake(run, absent):
+            return True
+        inputs = inputs_of(record, task)
+        peak = self.ledger.peak(record, inputs)
+        alone = not self.fetching and not any(r.outside for r in self.runs.values())
+        if not self._fits(record, peak, absent):
+            self._make_room(run, record, task, peak + _to_load(absent), alone=alone)
+        if not self._fits(record, peak, absent):
+            if not alone:
+                return self._let_pass(name)
+            if self.spilling:
+                return False
+            known = record.out if record.known else 0
+            if inputs + known > self.ledger.limit:
+                error = self._too_large(record, task, inputs, known)
+                self._begin_end(run, "failed", error, name)
+                return True
+        self.blocked = None
+        self._go(run, record, task, peak, absent)
+        return True
+
+    def _too_large(self, record: StageRecord, task: int, inputs: int, known: int) -> str:
+        output = f" and makes {format_bytes(known)}" if known else ""
+        return (
+            f"TaskMemoryError: {record.stage.name!r}, task {task + 1} of {record.n}, reads "
+            f"{format_bytes(inputs)}{output} at once, but the memory limit is "
+            f"{format_bytes(self.ledger.limit)}; use smaller partitions or chunks, or raise "
+            "memory_limit"
+        )
+
+    def _let_pass(self, blocked: TaskId) -> bool:
+        """Start a task behind the head of the queue, if the head does not lose by it."""
+        for number in list(self.turn):
+            run = self.runs[number]
+            at = (blocked.stage, blocked.task) if number == blocked.run else (-1, -1)
+            with contextlib.closing(policy.candidates(run, at)) as queue:
+                for record, task in queue:
+                    if self._absent(record, task):
+                        continue
+                    inputs = inputs_of(record, task)
+                    peak = self.ledger.peak(record, inputs)
+                    if not self.ledger.allows(record, peak):
+                        continue
+                    output = self.ledger.output(record, inputs)
+                    frees = policy.frees_more_than_it_makes(record, task, output)
+                    if not frees and self.overtaken >= policy.MOST_OVERTAKEN:
+                        continue
+                    self.overtaken += not frees
+                    self._go(run, record, task, peak, [])
+                    return True
+        return False
+
+    # Making room ----------------------------------------------------------------------------
+
+    def _make_room(
+        self, run: RunRecord, record: StageRecord, task: int, wanted: int, *, alone: bool
+    ) -> None:
+        """Spill or drop values that are needed after a task, or any if nothing else runs."""
+        missing = wanted - self.ledger.room - self.spilling
+        if missing <= 0 or not (self.can_spill or self.can_recompute):
+            return
+        pins = policy.Pins()
+        given = [t for w in self.workers.values() for t in w.queue]
+        for name in [*given, *self.fetching]:
+            pins.add_inputs(name.run, self.runs[name.run].stages[name.stage], name.task)
+        pins.add_inputs(run.number, record, task)
+        position = record.position[task]
+        queue = policy.victims(self.runs, pins, spill=self.can_spill)
+        while queue and missing > 0:
+            when, owner, stage, j = queue.pop()
+            if when <= position and not alone:
+                return
+            missing -= self._evict(self.runs[owner], self.runs[owner].stages[stage], j)
+
+    def _evict(self, run: RunRecord, record: StageRecord, task: int) -> int:
+        """Let a value leave memory; return its bytes, or 0 if it cannot."""
+        name = record.name(run.number, task)
+        nbytes = record.size[task]
+        if self.can_spill and task not in record.stuck:
+            move(record, task, SPILLING)
+            run.outside += 1
+            self.spilling += nbytes
+            self._actions.append(Spill(name))
+            return nbytes
+        if not (self.can_recompute and policy.may_be_dropped(record, task)):
+            return 0
+        if not policy.can_be_made_again(record, task, self.ledger):
+            return 0
+        record.dropped[task] = record.dropped.get(task, 0) + 1
+        self.ledger.held -= nbytes
+        move(record, task, LOST)
+        self._actions.append(Drop(name))
+        return nbytes
+
+
+def _to_load(absent: Absent) -> int:
+    """Bytes on disk among values that are not in memory."""
+    return sum(producer.size[j] for producer, j in absent if producer.state[j] == SPILLED)
