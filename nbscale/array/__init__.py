@@ -59,20 +59,58 @@ _NUMPY = frozenset(
 )
 """What is NumPy's own: types and constants."""
 
-__all__ = sorted(
-    {
-        *(
-            "Array angle arange array asanyarray asarray broadcast_to clip concatenate cumprod "
-            "cumsum dot empty empty_like expand_dims eye flip from_array full full_like hstack "
-            "identity imag inner isclose linspace map_blocks matmul moveaxis nan_to_num ones "
-            "ones_like outer random ravel real reshape round squeeze stack swapaxes take "
-            "tensordot transpose vdot vstack where zeros zeros_like"
-        ).split(),
-        *_REDUCTIONS,
-        *(UFUNCS - {"matmul"}),
-        *_NUMPY,
-    }
-)
+__all__ = [
+    "Array",
+    "angle",
+    "arange",
+    "array",
+    "asanyarray",
+    "asarray",
+    "broadcast_to",
+    "clip",
+    "concatenate",
+    "cumprod",
+    "cumsum",
+    "dot",
+    "empty",
+    "empty_like",
+    "expand_dims",
+    "eye",
+    "flip",
+    "from_array",
+    "full",
+    "full_like",
+    "hstack",
+    "identity",
+    "imag",
+    "inner",
+    "isclose",
+    "linspace",
+    "map_blocks",
+    "matmul",
+    "moveaxis",
+    "nan_to_num",
+    "ones",
+    "ones_like",
+    "outer",
+    "random",
+    "ravel",
+    "real",
+    "reshape",
+    "round",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "take",
+    "tensordot",
+    "transpose",
+    "vdot",
+    "vstack",
+    "where",
+    "zeros",
+    "zeros_like",
+]
+__all__ += sorted({*_REDUCTIONS, *UFUNCS, *_NUMPY})  # noqa: PLE0605 - what else there is depends on NumPy
 
 
 def __getattr__(name: str) -> Any:

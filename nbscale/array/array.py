@@ -87,7 +87,7 @@ class Array(
     __array_priority__ = 1000
 
     def _gather(self, node: Node) -> Gather:
-        return Whole(node)  # type: ignore[arg-type] - the node as planned is an array's, too
+        return Whole(node)  # type: ignore[arg-type]  # the node as planned is an array's, too
 
     def _hold(self, node: Node, values: list[Any]) -> Node:
         made: ArrayNode = node  # type: ignore[assignment]
@@ -143,7 +143,7 @@ class Array(
 
     # Numbers, where Python or NumPy needs them ----------------------------------------------
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> Any:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Any:
         if copy is False:
             raise ValueError("a lazy array must be computed, which makes a new array")
         made = as_chunk(self.compute(), self.dtype)
@@ -194,8 +194,10 @@ class Array(
             return _reduce(ufunc, inputs, options)
         if method == "__call__" and ufunc is np.matmul and not options:
             return linalg.matmul(*inputs)
-        return elementwise.of_ufunc(ufunc, inputs, options) if method == "__call__" else (
-            NotImplemented
+        return (
+            elementwise.of_ufunc(ufunc, inputs, options)
+            if method == "__call__"
+            else (NotImplemented)
         )
 
     def __array_function__(

@@ -95,7 +95,7 @@ def _inferred(function: Callable[..., Any], args: Sequence[Any], options: dict[s
 def map_blocks(
     function: Callable[..., Any],
     *arrays: Any,
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
     chunks: Chunks = None,
     **options: Any,
 ) -> Any:
@@ -193,7 +193,7 @@ class BlockMethods(ArrayBase):
         self,
         function: Callable[..., Any],
         *arrays: Any,
-        dtype: npt.DTypeLike = None,
+        dtype: npt.DTypeLike | None = None,
         chunks: Chunks = None,
         **options: Any,
     ) -> Self:

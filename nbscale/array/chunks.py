@@ -34,7 +34,7 @@ __all__ = [
     "tuples",
 ]
 
-Chunks: TypeAlias = "int | str | None | tuple[Any, ...] | list[Any] | dict[int, Any]"
+Chunks: TypeAlias = "int | str | tuple[Any, ...] | list[Any] | dict[int, Any] | None"
 """What ``chunks=`` takes, as in Dask: elements, ``"auto"``, bytes such as ``"16 MB"``, -1 or None
 for a whole axis, explicit sizes, or any of these for each axis in a tuple or dict."""
 
@@ -215,9 +215,7 @@ def cuts_of(
     return tuple(cut for cut in fixed if cut is not None)
 
 
-def _each_axis(
-    chunks: Chunks, shape: Sequence[int], old: Sequence[Cut] | None
-) -> list[Any]:
+def _each_axis(chunks: Chunks, shape: Sequence[int], old: Sequence[Cut] | None) -> list[Any]:
     """What is wanted of each axis."""
     ndim = len(shape)
     if chunks is None or isinstance(chunks, (int, np.integer, str)):

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from nbscale.array.node import (
     ArrayNode,
     ArraySource,
     Constant,
+    Needs,
     Picks,
     name_of,
     picked_cuts,
@@ -67,7 +68,7 @@ class Full(ArraySource):
 
     value: Any
 
-    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+    def slice_needs(self, picks: Picks) -> Needs:
         return ()
 
     def sliced(self, picks: Picks, inputs: Sequence[Any]) -> ArrayNode:
@@ -185,7 +186,7 @@ def filled(shape: tuple[int, ...], value: Any, dtype: np.dtype[Any], chunks: Chu
 
 @public
 def full(
-    shape: Shape, fill_value: Any, dtype: npt.DTypeLike = None, *, chunks: Chunks = "auto"
+    shape: Shape, fill_value: Any, dtype: npt.DTypeLike | None = None, *, chunks: Chunks = "auto"
 ) -> Array:
     """An array with one value everywhere.
 
@@ -265,7 +266,7 @@ def _like(other: Any, shape: Any, dtype: Any, chunks: Any) -> tuple[Any, np.dtyp
 def full_like(
     a: Any,
     fill_value: Any,
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
     *,
     shape: Shape | None = None,
     chunks: Chunks = None,
@@ -277,7 +278,7 @@ def full_like(
 
 @public
 def ones_like(
-    a: Any, dtype: npt.DTypeLike = None, *, shape: Shape | None = None, chunks: Chunks = None
+    a: Any, dtype: npt.DTypeLike | None = None, *, shape: Shape | None = None, chunks: Chunks = None
 ) -> Array:
     """Ones, of the shape, dtype and chunks of another array unless given."""
     shape, kind, chunks = _like(a, shape, dtype, chunks)
@@ -286,7 +287,7 @@ def ones_like(
 
 @public
 def zeros_like(
-    a: Any, dtype: npt.DTypeLike = None, *, shape: Shape | None = None, chunks: Chunks = None
+    a: Any, dtype: npt.DTypeLike | None = None, *, shape: Shape | None = None, chunks: Chunks = None
 ) -> Array:
     """Zeros, of the shape, dtype and chunks of another array unless given."""
     shape, kind, chunks = _like(a, shape, dtype, chunks)
@@ -295,7 +296,7 @@ def zeros_like(
 
 @public
 def empty_like(
-    a: Any, dtype: npt.DTypeLike = None, *, shape: Shape | None = None, chunks: Chunks = None
+    a: Any, dtype: npt.DTypeLike | None = None, *, shape: Shape | None = None, chunks: Chunks = None
 ) -> Array:
     """Zeros, of the shape, dtype and chunks of another array unless given. See ``empty``."""
     return zeros_like(a, dtype, shape=shape, chunks=chunks)
@@ -306,7 +307,7 @@ def arange(
     start: Any,
     stop: Any = None,
     step: Any = None,
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
     *,
     chunks: Chunks = "auto",
 ) -> Array:
@@ -340,7 +341,7 @@ def arange(
     if stop is None:
         start, stop = 0, start
     if kind.kind not in "iufc":
-        return from_array(np.arange(start, stop, step, dtype), chunks=chunks)
+        return from_array(np.arange(start, stop, step, kind), chunks=chunks)
     step = 1 if step is None else step
     length = max(0, math.ceil((stop - start) / step))
     first, second = (np.asarray(v).astype(kind)[()] for v in (start, start + step))
@@ -355,7 +356,7 @@ def linspace(
     num: int = 50,
     endpoint: bool = True,
     retstep: bool = False,
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
     *,
     chunks: Chunks = "auto",
 ) -> Array | tuple[Array, Any]:

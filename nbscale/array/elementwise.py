@@ -11,7 +11,7 @@ import itertools
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from nbscale.array.node import (
     ArrayBase,
     ArrayNode,
     Constant,
+    Needs,
     Picks,
     as_chunk,
     dtype_of,
@@ -132,10 +133,7 @@ def aligned(node: ArrayNode, cuts: tuple[Cut, ...]) -> ArrayNode:
     skip = len(cuts) - node.ndim
     return recut(
         node,
-        [
-            own if own.length == 1 else cuts[axis]
-            for axis, own in enumerate(node.cuts, skip)
-        ],
+        [own if own.length == 1 else cuts[axis] for axis, own in enumerate(node.cuts, skip)],
     )
 
 
@@ -178,9 +176,7 @@ class Elementwise(ArrayNode, Map):
     def validate(self) -> None:
         nodes = [node for node in self.operands if isinstance(node, ArrayNode)]
         specs = tuple(
-            ((1,) * node.ndim, node.dtype)
-            if isinstance(node, ArrayNode)
-            else (node, type(node))
+            ((1,) * node.ndim, node.dtype) if isinstance(node, ArrayNode) else (node, type(node))
             for node in self.operands
         )
         _, dtype = probe(_named(self.function), specs, self.options)
@@ -195,7 +191,7 @@ class Elementwise(ArrayNode, Map):
     def label(self) -> str:
         return self.function if isinstance(self.function, str) else self.function.name
 
-    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+    def slice_needs(self, picks: Picks) -> Needs:
         return tuple(picks_broadcast(node, self.shape, picks) for node in self.inputs)  # type: ignore[arg-type]
 
     def reads(self) -> tuple[Read, ...]:
@@ -261,7 +257,7 @@ class Cast(ArrayNode, Map):
     def label(self) -> str:
         return "astype"
 
-    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+    def slice_needs(self, picks: Picks) -> Needs:
         return (picks,)
 
     def kernel(self) -> Kernel:
@@ -393,7 +389,9 @@ def _tiles_of(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
 def _part(value: Any, where: tuple[slice, ...]) -> Any:
     """The tile of a value that is broadcast."""
     own = where[len(where) - value.ndim :]
-    return value[tuple([slice(None) if n == 1 else w for n, w in zip(value.shape, own, strict=True)])]
+    return value[
+        tuple([slice(None) if n == 1 else w for n, w in zip(value.shape, own, strict=True)])
+    ]
 
 
 def operand(value: Any) -> Any:
@@ -424,12 +422,15 @@ def apply(function: str | Function, values: Iterable[Any], options: Options = ()
     operands = [operand(value) for value in given]
     nodes = [node for node in operands if isinstance(node, ArrayNode)]
     if not nodes:
-        # Nothing but scalars: as 0-d arrays they are what NumPy takes them for.
+        # Scalars alone: NumPy's keep their dtype, and Python's follow them.
+        strong = any(isinstance(value, Constant) for value in operands)
         operands = [
-            node_of(np.asarray(value.value if isinstance(value, Constant) else value))
+            node_of(np.asarray(_plain(value)))
+            if isinstance(value, Constant) or not strong
+            else value
             for value in operands
         ]
-        nodes = operands
+        nodes = [node for node in operands if isinstance(node, ArrayNode)]
     if len(nodes) > 1:
         cuts = broadcast(nodes, str(function))
         operands = [aligned(n, cuts) if isinstance(n, ArrayNode) else n for n in operands]
@@ -442,7 +443,7 @@ def ufunc(name: str) -> Callable[..., Any]:
     """The lazy version of one of NumPy's ufuncs."""
     real: np.ufunc = getattr(np, name)
 
-    def call(*args: Any, dtype: npt.DTypeLike = None) -> Any:
+    def call(*args: Any, dtype: npt.DTypeLike | None = None) -> Any:
         if len(args) != real.nin:
             raise TypeError(
                 f"{name}() takes {real.nin} positional argument{'s' * (real.nin > 1)} but "
@@ -607,7 +608,7 @@ class ElementwiseMethods(ArrayBase):
     __pos__ = _unary("positive")
     __abs__ = _unary("absolute")
     __invert__ = _unary("invert")
-    __hash__ = None  # type: ignore[assignment] - as NumPy's: equality is element by element
+    __hash__ = None  # type: ignore[assignment]  # as NumPy's: equality is element by element
     del _
 
     def __divmod__(self, other: Any) -> Any:
@@ -616,7 +617,7 @@ class ElementwiseMethods(ArrayBase):
     def __rdivmod__(self, other: Any) -> Any:
         return divmod_(other, self)
 
-    def astype(self, dtype: npt.DTypeLike, *, casting: str = "unsafe") -> Self:
+    def astype(self, dtype: npt.DTypeLike | None, *, casting: str = "unsafe") -> Self:
         """The elements in another dtype, as ``numpy.ndarray.astype``. One pass, no exchange.
 
         Raises

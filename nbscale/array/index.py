@@ -17,12 +17,13 @@ from nbscale.array.node import ArrayBase, ArrayNode, Constant, Picks
 from nbscale.array.shape import axes_of, reshaped
 from nbscale.collection import public
 from nbscale.expr.node import Exchange, Index, Kernel, Map, Read
-from nbscale.graph.axismap import At, AxisMap, Each, Ranges, Window
+from nbscale.graph.axismap import AxisMap, Each, Ranges, Window
 
 if TYPE_CHECKING:
     from nbscale.array.array import Array
 
 __all__ = ["IndexMethods", "Slice", "Take", "flip", "take"]
+
 
 class Slice(ArrayNode, Map):
     """Evenly spaced elements of each axis, at least one.
@@ -35,8 +36,7 @@ class Slice(ArrayNode, Map):
 
     def validate(self) -> None:
         cuts = [
-            picked(cut, pick)[0]
-            for cut, pick in zip(self.operand.cuts, self.picks, strict=True)
+            picked(cut, pick)[0] for cut, pick in zip(self.operand.cuts, self.picks, strict=True)
         ]
         self._settle(tuple(cuts), self.operand.dtype)
 
@@ -99,9 +99,7 @@ class Take(ArrayNode, Exchange):
 
     def targets(self) -> tuple[AxisMap, ...]:
         route = _Route(self.operand.cuts[self.axis], self.cuts[self.axis], self.places.value)
-        return tuple(
-            route.reads() if a == self.axis else Each(n) for a, n in enumerate(self.grid)
-        )
+        return tuple(route.reads() if a == self.axis else Each(n) for a, n in enumerate(self.grid))
 
     def split(self) -> Kernel:
         route = _Route(self.operand.cuts[self.axis], self.cuts[self.axis], self.places.value)
@@ -167,7 +165,7 @@ class _TakeMerge:
         shape = list(pieces[0].shape)
         shape[self.axis] = self.route.new.extent(into)
         whole = np.empty(shape, pieces[0].dtype)
-        front = (slice(None),) * self.axis
+        front: tuple[Any, ...] = (slice(None),) * self.axis
         begin = self.route.new.start(into)
         for chunk, piece in zip(self.route.reads().inputs(into), pieces, strict=True):
             whole[(*front, self.route.positions(int(chunk), into) - begin)] = piece
@@ -352,7 +350,7 @@ class IndexMethods(ArrayBase):
         array([9, 0, 4])
         """
         if axis is None:
-            flat: Self = self.reshape(-1)  # type: ignore[attr-defined] - of ShapeMethods
+            flat: Self = self.reshape(-1)  # type: ignore[attr-defined]  # of ShapeMethods
             return flat.take(indices, 0)
         where = np.asarray(indices)
         item: Any = where if where.ndim else int(where)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from nbscale.array.chunks import Chunks, Cut, cuts_of, stepping
-from nbscale.array.node import ArrayBase, ArrayNode, ArraySource, Picks, name_of, picked_cuts
+from nbscale.array.node import ArrayBase, ArrayNode, ArraySource, Needs, Picks, name_of, picked_cuts
 from nbscale.collection import public, wrap
 from nbscale.errors import SourceChanged
 from nbscale.expr.node import Index, Kernel
@@ -73,7 +73,7 @@ def fingerprint(values: np.ndarray[Any, Any]) -> int:
     flat = values.ravel(order="K").view(np.uint8)
     whole = flat.size // (_ROW * 8) * (_ROW * 8)
     rows = flat[:whole].view(np.uint64).reshape(-1, _ROW)
-    found = zlib.crc32(flat[whole:])
+    found = zlib.crc32(flat[whole:].tobytes())
     block = (1 << 18) // (_ROW * 8)  # read twice, the second time from the cache
     skip = max(1, -(-flat.size // _WATCHED))
     for begin in range(0, len(rows), block * skip):
@@ -98,7 +98,7 @@ class FromArray(ArraySource):
     def label(self) -> str:
         return "from_array"
 
-    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...] | None:
+    def slice_needs(self, picks: Picks) -> Needs | None:
         # What is no NumPy array may read whole chunks for a step, or know no backward one.
         plain = isinstance(self.data.values, np.ndarray)
         return () if plain or all(step == 1 for _, step, _ in picks) else None
@@ -194,7 +194,7 @@ def from_array(x: Any, chunks: Chunks = "auto") -> Array:
 
 
 @public
-def asarray(a: Any, dtype: npt.DTypeLike = None, *, chunks: Chunks = "auto") -> Array:
+def asarray(a: Any, dtype: npt.DTypeLike | None = None, *, chunks: Chunks = "auto") -> Array:
     """A lazy array of whatever ``numpy.asarray`` takes; a lazy array as it is.
 
     Examples
@@ -208,7 +208,7 @@ def asarray(a: Any, dtype: npt.DTypeLike = None, *, chunks: Chunks = "auto") -> 
 
 
 @public
-def asanyarray(a: Any, dtype: npt.DTypeLike = None, *, chunks: Chunks = "auto") -> Array:
+def asanyarray(a: Any, dtype: npt.DTypeLike | None = None, *, chunks: Chunks = "auto") -> Array:
     """The same as ``asarray``: there are no subclasses."""
     return asarray(a, dtype, chunks=chunks)
 
@@ -216,7 +216,7 @@ def asanyarray(a: Any, dtype: npt.DTypeLike = None, *, chunks: Chunks = "auto") 
 @public
 def array(
     object: Any,
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
     *,
     ndmin: int = 0,
     chunks: Chunks = "auto",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -16,7 +16,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from nbscale.array.chunks import Cut, Pick
 from nbscale.array.elementwise import apply
 from nbscale.array.io import asarray
-from nbscale.array.node import ArrayBase, ArrayNode, Picks, as_chunk, probe, quiet
+from nbscale.array.node import ArrayBase, ArrayNode, Needs, Picks, as_chunk, probe, quiet
 from nbscale.array.rechunk import recut
 from nbscale.array.shape import Axes, axes_of
 from nbscale.collection import Collection, public, wrap
@@ -24,7 +24,7 @@ from nbscale.expr.node import Delivery, Index, Kernel, Map, Read
 from nbscale.graph.axismap import All, AxisMap, Each
 
 if TYPE_CHECKING:
-    from nbscale.array.array import Array
+    pass
 
 __all__ = [
     "LinalgMethods",
@@ -53,8 +53,10 @@ class Product(ArrayNode, Map):
     of_out: Letters
 
     def validate(self) -> None:
-        cuts = {**dict(zip(self.of_a, self.a.cuts, strict=True)),
-                **dict(zip(self.of_b, self.b.cuts, strict=True))}
+        cuts = {
+            **dict(zip(self.of_a, self.a.cuts, strict=True)),
+            **dict(zip(self.of_b, self.b.cuts, strict=True)),
+        }
         specs = (((1, 1), self.a.dtype), ((1, 1), self.b.dtype))
         _, dtype = probe(np.matmul, specs, ())
         self._settle(tuple(cuts[letter] for letter in self.of_out), dtype)
@@ -73,7 +75,7 @@ class Product(ArrayNode, Map):
         """Whether chunks are added up."""
         return any(letter not in self.of_out for letter in self.of_a)
 
-    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+    def slice_needs(self, picks: Picks) -> Needs:
         of = dict(zip(self.of_out, picks, strict=True))
         return tuple(
             tuple(of.get(x, (0, 1, n)) for x, n in zip(letters, node.shape, strict=True))
@@ -245,11 +247,9 @@ class Mirror(ArrayNode, Map):
     def label(self) -> str:
         return "matmul"
 
-    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+    def slice_needs(self, picks: Picks) -> Needs:
         summed: Pick = (0, 1, self.a.shape[1 - self.rows])
-        left, right = (
-            (pick, summed) if self.rows == 0 else (summed, pick) for pick in picks
-        )
+        left, right = ((pick, summed) if self.rows == 0 else (summed, pick) for pick in picks)
         return False, left, right
 
     def sliced(self, picks: Picks, inputs: Sequence[Any]) -> ArrayNode:
@@ -352,10 +352,10 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     x, y = asarray(a), asarray(b)
     if isinstance(axes, (int, np.integer)):
         axes = (range(x.ndim - axes, x.ndim), range(axes))
-    ours, theirs = ([n] if isinstance(n, (int, np.integer)) else list(n) for n in axes)
+    ours, theirs = ([int(n)] if isinstance(n, (int, np.integer)) else list(n) for n in axes)
     if len(ours) != len(theirs):
         raise ValueError("shape-mismatch for sum")
-    left, right = normalize_axis_tuple(ours, x.ndim), normalize_axis_tuple(theirs, y.ndim)
+    left, right = (normalize_axis_tuple(n, x.ndim) for n, x in ((ours, x), (theirs, y)))
     if any(x.shape[p] != y.shape[q] for p, q in zip(left, right, strict=True)):
         raise ValueError("shape-mismatch for sum")
     of_a = tuple(range(x.ndim))

@@ -25,6 +25,7 @@ __all__ = [
     "ArraySource",
     "Constant",
     "HeldArray",
+    "Needs",
     "Picks",
     "as_chunk",
     "dtype_of",
@@ -40,6 +41,9 @@ quiet = functools.partial(np.errstate, all="ignore")
 
 Picks: TypeAlias = tuple[Pick, ...]
 """Evenly spaced elements of each axis."""
+
+Needs: TypeAlias = tuple[Picks | Literal[False] | None, ...]
+"""For each input the elements read of it: some, nothing (False), or everything (None)."""
 
 
 def picked_cuts(cuts: Sequence[Cut], picks: Picks) -> tuple[Cut, ...]:
@@ -103,11 +107,10 @@ class ArrayNode(Node):
         """Sizes of the chunks along each axis."""
         return tuple(cut.sizes for cut in self.cuts)
 
-    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...] | None:
+    def slice_needs(self, picks: Picks) -> Needs | None:
         """What a slice of this array reads of each input, so that the slice can be taken first.
 
-        None in the tuple stands for everything, False for nothing. None instead of it: the slice
-        stays where it is.
+        None if the slice must stay where it is.
         """
         del picks
         return None
@@ -162,7 +165,7 @@ class Constant:
     __slots__ = ("key", "value")
 
     def __init__(self, value: np.generic | np.ndarray[Any, Any]) -> None:
-        self.value = value
+        self.value: Any = value
         content = value.item() if value.dtype.hasobject else value.tobytes()
         self.key = token("constant", name_of(value.dtype), content)
 

@@ -18,14 +18,23 @@ import itertools
 import math
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nbscale.array.chunks import Chunks, Cut, cuts_of, picked, shape_of, stepping
 from nbscale.array.create import as_shape
-from nbscale.array.node import ArrayBase, ArrayNode, ArraySource, Constant, Picks, name_of, picked_cuts
+from nbscale.array.node import (
+    ArrayBase,
+    ArrayNode,
+    ArraySource,
+    Constant,
+    Needs,
+    Picks,
+    name_of,
+    picked_cuts,
+)
 from nbscale.collection import public, wrap
 from nbscale.expr.node import Index, Kernel
 
@@ -92,7 +101,7 @@ class Random(ArraySource):
     whole: tuple[int, ...]
     picks: Picks
 
-    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+    def slice_needs(self, picks: Picks) -> Needs:
         return ()
 
     def sliced(self, picks: Picks, inputs: Sequence[Any]) -> ArrayNode:
@@ -107,9 +116,7 @@ class Random(ArraySource):
         return f"random.{self.distribution}"
 
     def load(self) -> Kernel:
-        parameters = tuple(
-            p.value if isinstance(p, Constant) else p for p in self.parameters
-        )
+        parameters = tuple(p.value if isinstance(p, Constant) else p for p in self.parameters)
         tile = tile_of(self.whole)
         tiles = tuple(Cut(n, side) for n, side in zip(self.whole, tile, strict=True))
         return _Tiles(
@@ -129,7 +136,7 @@ class _Stream(threading.local):
     def __init__(self) -> None:
         self.bits = np.random.Philox(0)
         self.generator = np.random.Generator(self.bits)
-        self.state: dict[str, Any] = dict(self.bits.state)
+        self.state: Any = dict(self.bits.state)
 
     def at(self, words: tuple[int, int], tile: int) -> np.random.Generator:
         """The generator at the beginning of a tile's stream."""
@@ -206,6 +213,9 @@ def _fillers(distribution: str, parameters: tuple[Any, ...], dtype: np.dtype[Any
         case "integers":
             low, high = parameters
             return lambda g, block: _put(block, g.integers(low, high, block.size, dtype))
+        case "choice":
+            pool, weights = parameters
+            return lambda g, block: _put(block, g.choice(pool, block.size, p=weights))
         case _:
             return lambda g, block: _put(
                 block, getattr(g, distribution)(*parameters, size=block.size)
@@ -273,9 +283,7 @@ class Generator:
         cuts = cuts_of(chunks, shape, kind.itemsize, tile=tile_of(shape))
         everything = tuple((0, 1, n) for n in shape)
         words = (one, two)
-        return wrap(
-            Random(cuts, name_of(kind), distribution, kept, words, shape, everything)
-        )
+        return wrap(Random(cuts, name_of(kind), distribution, kept, words, shape, everything))
 
     def random(
         self,
@@ -360,9 +368,7 @@ class Generator:
         """Poisson counts of this mean."""
         return self._make("poisson", (lam,), size, chunks, np.int64)
 
-    def binomial(
-        self, n: int, p: float, size: Size = None, *, chunks: Chunks = "auto"
-    ) -> Array:
+    def binomial(self, n: int, p: float, size: Size = None, *, chunks: Chunks = "auto") -> Array:
         """How many of ``n`` trials succeed, each with probability ``p``."""
         return self._make("binomial", (n, p), size, chunks, np.int64)
 
@@ -401,7 +407,7 @@ class Generator:
         if pool.ndim != 1:
             raise ValueError("a must be a sequence or an integer, one-dimensional")
         weights = None if p is None else np.asarray(p, float)
-        return self._make("choice", (pool, None, True, weights), size, chunks, pool.dtype)
+        return self._make("choice", (pool, weights), size, chunks, pool.dtype)
 
 
 def _scalars(*values: Any) -> bool:
@@ -512,9 +518,7 @@ def binomial(n: int, p: float, size: Size = None, *, chunks: Chunks = "auto") ->
 
 
 @public
-def gamma(
-    shape: float, scale: float = 1.0, size: Size = None, *, chunks: Chunks = "auto"
-) -> Array:
+def gamma(shape: float, scale: float = 1.0, size: Size = None, *, chunks: Chunks = "auto") -> Array:
     """Gamma numbers. See ``Generator.gamma``."""
     return _default.gamma(shape, scale, size, chunks=chunks)
 

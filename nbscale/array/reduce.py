@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from nbscale.array.chunks import Cut, shape_of, starts_of
 from nbscale.array.node import (
     ArrayBase,
     ArrayNode,
+    Needs,
     Picks,
     as_chunk,
     dtype_of,
@@ -33,6 +34,9 @@ from nbscale.expr.node import Index, Kernel, Reduce
 __all__ = ["FUNCTIONS", "ReduceMethods", "Reduction"]
 
 Axis = int | tuple[int, ...] | None
+
+_BLOCK = 1 << 15
+"""Elements of a block of rows that stays in a core's cache."""
 
 
 class Reduction(ArrayNode, Reduce):
@@ -56,7 +60,7 @@ class Reduction(ArrayNode, Reduce):
     def reduced(self) -> tuple[int, ...]:
         return self.axes
 
-    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+    def slice_needs(self, picks: Picks) -> Needs:
         shape = self.operand.shape
         return (
             tuple(
@@ -84,7 +88,7 @@ class _Reduced:
         if self.none_if_empty and any(value.shape[a] == 0 for a in self.axes):
             return None
         with quiet():
-            if self.dtype is None:
+            if self.dtype is None or self.dtype.kind in "mM":  # whose unit dtype= cannot say
                 return as_chunk(self.function(value, axis=self.axes, keepdims=True))
             return as_chunk(
                 self.function(value, axis=self.axes, keepdims=True, dtype=self.dtype), self.dtype
@@ -102,7 +106,7 @@ class _Folded:
         if len(known) < 2:
             return known[0] if known else None
         with quiet():
-            total = as_chunk(self.function(known[0], known[1], dtype=known[0].dtype))
+            total = as_chunk(self.function(known[0], known[1]))
             for state in known[2:]:
                 self.function(total, state, out=total)
         return total
@@ -164,7 +168,7 @@ class Max(_Plain):
     has_identity = False
 
 
-class Any_(_Plain):
+class SomeTrue(_Plain):
     """Whether one is true."""
 
     within = np.any
@@ -175,7 +179,7 @@ class Any_(_Plain):
         return "any"
 
 
-class All_(_Plain):
+class EveryTrue(_Plain):
     """Whether all are true."""
 
     within = np.all
@@ -297,46 +301,63 @@ class Moment(Reduction):
         return _merged_squares
 
     def final(self) -> Kernel:
-        return functools.partial(
-            _spread, max(self.count - self.ddof, 0), self.root, self.dtype
-        )
+        return functools.partial(_spread, max(self.count - self.ddof, 0), self.root, self.dtype)
 
 
-def _squares(
-    axes: tuple[int, ...], work: np.dtype[Any], index: Index, value: Any
-) -> tuple[int, Any, Any]:
-    """Count, mean and sum of squared distances from it."""
+_Squares: TypeAlias = tuple[int, Any, Any, Any]
+"""Count; mean, as a sum of two numbers of which the first is near and the second small; sum of
+squared distances from the mean. One number for the mean would cost half the digits of the
+variance of numbers that are large against their spread."""
+
+
+def _squares(axes: tuple[int, ...], work: np.dtype[Any], index: Index, value: Any) -> _Squares:
+    """The state of a chunk, from blocks of rows that stay in the cache."""
+    if value.flags.c_contiguous and len(axes) == value.ndim > 1:
+        value = value.reshape(-1, *(1,) * (value.ndim - 1))
+    rows = max(1, _BLOCK * len(value) // max(1, value.size)) if value.ndim else 1
+    if 0 not in axes or len(value) <= 2 * rows:
+        return _block_squares(axes, work, value)
+    return _merged_squares(
+        index,
+        [_block_squares(axes, work, value[at : at + rows]) for at in range(0, len(value), rows)],
+    )
+
+
+def _block_squares(axes: tuple[int, ...], work: np.dtype[Any], value: Any) -> _Squares:
     count = math.prod(value.shape[a] for a in axes)
+    many = max(count, 1)
     with quiet():
-        mean = np.true_divide(np.sum(value, axis=axes, keepdims=True, dtype=work), max(count, 1))
-        away = np.subtract(value, mean)
+        near = np.true_divide(np.sum(value, axis=axes, keepdims=True, dtype=work), many)
+        away = np.subtract(value, near)
+        small = np.sum(away, axis=axes, keepdims=True) / many
         if away.dtype.kind == "c":
             away = away.real**2 + away.imag**2
         else:
             np.multiply(away, away, out=away)
-        return count, as_chunk(mean), as_chunk(np.sum(away, axis=axes, keepdims=True))
+        return count, as_chunk(near), as_chunk(small), np.sum(away, axis=axes, keepdims=True)
 
 
-def _merged_squares(index: Index, states: list[tuple[int, Any, Any]]) -> tuple[int, Any, Any]:
-    count, mean, squares = states[0]
+def _merged_squares(index: Index, states: list[_Squares]) -> _Squares:
+    count, near, small, squares = states[0]
     with quiet():
-        for more, other, its in states[1:]:
+        for more, its_near, its_small, its_squares in states[1:]:
             if not more:
                 continue
             total = count + more
-            away = other - mean
-            mean = as_chunk(mean + away * (more / total))
+            away = (its_near - near) + (its_small - small)
+            if not count:
+                near, small = its_near, its_small
+            else:
+                small = small + away * (more / total)
             apart = away.real**2 + away.imag**2 if away.dtype.kind == "c" else away * away
-            squares = as_chunk(squares + its + apart * (count * (more / total)))
+            squares = squares + its_squares + apart * (count * (more / total))
             count = total
-    return count, mean, squares
+    return count, near, small, squares
 
 
-def _spread(
-    free: float, root: bool, dtype: np.dtype[Any], index: Index, state: tuple[int, Any, Any]
-) -> Any:
+def _spread(free: float, root: bool, dtype: np.dtype[Any], index: Index, state: _Squares) -> Any:
     with quiet():
-        spread = np.true_divide(state[2], free)
+        spread = np.true_divide(state[3], free)
         return as_chunk(np.sqrt(spread) if root else spread).astype(dtype, copy=False)
 
 
@@ -425,7 +446,7 @@ def _probed(
     return probe(function, ((small, node.dtype),), tuple(given.items()))[1]
 
 
-def _options(dtype: npt.DTypeLike) -> dict[str, Any]:
+def _options(dtype: npt.DTypeLike | None) -> dict[str, Any]:
     return {} if dtype is None else {"dtype": np.dtype(dtype)}
 
 
@@ -447,7 +468,7 @@ class ReduceMethods(ArrayBase):
         function: Callable[..., Any],
         axis: Axis,
         keepdims: bool,
-        dtype: npt.DTypeLike = None,
+        dtype: npt.DTypeLike | None = None,
     ) -> Self:
         axis = _as_axis(axis)
         kind = _probed(function, self._node, axis, _options(dtype))
@@ -455,7 +476,7 @@ class ReduceMethods(ArrayBase):
         return self._reduced(node, keepdims)
 
     def sum(
-        self, axis: Axis = None, dtype: npt.DTypeLike = None, *, keepdims: bool = False
+        self, axis: Axis = None, dtype: npt.DTypeLike | None = None, *, keepdims: bool = False
     ) -> Self:
         """The sum over some axes, or all.
 
@@ -485,7 +506,7 @@ class ReduceMethods(ArrayBase):
         return self._plain(Sum, np.sum, axis, keepdims, dtype)
 
     def prod(
-        self, axis: Axis = None, dtype: npt.DTypeLike = None, *, keepdims: bool = False
+        self, axis: Axis = None, dtype: npt.DTypeLike | None = None, *, keepdims: bool = False
     ) -> Self:
         """The product over some axes, or all. Parameters as of ``sum``."""
         return self._plain(Prod, np.prod, axis, keepdims, dtype)
@@ -500,14 +521,14 @@ class ReduceMethods(ArrayBase):
 
     def any(self, axis: Axis = None, *, keepdims: bool = False) -> Self:
         """Whether one is true. Parameters as of ``sum``."""
-        return self._plain(Any_, np.any, axis, keepdims)
+        return self._plain(SomeTrue, np.any, axis, keepdims)
 
     def all(self, axis: Axis = None, *, keepdims: bool = False) -> Self:
         """Whether all are true. Parameters as of ``sum``."""
-        return self._plain(All_, np.all, axis, keepdims)
+        return self._plain(EveryTrue, np.all, axis, keepdims)
 
     def mean(
-        self, axis: Axis = None, dtype: npt.DTypeLike = None, *, keepdims: bool = False
+        self, axis: Axis = None, dtype: npt.DTypeLike | None = None, *, keepdims: bool = False
     ) -> Self:
         """The mean over some axes, or all; NaN of nothing. Parameters as of ``sum``."""
         axis = _as_axis(axis)
@@ -519,7 +540,7 @@ class ReduceMethods(ArrayBase):
     def var(
         self,
         axis: Axis = None,
-        dtype: npt.DTypeLike = None,
+        dtype: npt.DTypeLike | None = None,
         *,
         ddof: float = 0,
         keepdims: bool = False,
@@ -538,7 +559,7 @@ class ReduceMethods(ArrayBase):
     def std(
         self,
         axis: Axis = None,
-        dtype: npt.DTypeLike = None,
+        dtype: npt.DTypeLike | None = None,
         *,
         ddof: float = 0,
         keepdims: bool = False,
@@ -550,7 +571,7 @@ class ReduceMethods(ArrayBase):
         self,
         function: Callable[..., Any],
         axis: Axis,
-        dtype: npt.DTypeLike,
+        dtype: npt.DTypeLike | None,
         ddof: float,
         keepdims: bool,
     ) -> Self:
@@ -620,7 +641,7 @@ def _nan(
     plain = name.removeprefix("nan")
 
     def call(
-        a: Any, axis: Axis = None, dtype: npt.DTypeLike = None, *, keepdims: bool = False
+        a: Any, axis: Axis = None, dtype: npt.DTypeLike | None = None, *, keepdims: bool = False
     ) -> Any:
         x = _asarray(a)
         given = {"dtype": dtype} if dtype_too and dtype is not None else {}
@@ -629,13 +650,15 @@ def _nan(
         return x._plain(cls, function, axis, keepdims, dtype)  # noqa: SLF001
 
     call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"Lazy ``numpy.{name}``: ``{plain}`` of what is not NaN. Parameters as of ``sum``."
+    call.__doc__ = (
+        f"Lazy ``numpy.{name}``: ``{plain}`` of what is not NaN. Parameters as of ``sum``."
+    )
     return public(call)
 
 
 @public
 def nanmean(
-    a: Any, axis: Axis = None, dtype: npt.DTypeLike = None, *, keepdims: bool = False
+    a: Any, axis: Axis = None, dtype: npt.DTypeLike | None = None, *, keepdims: bool = False
 ) -> Any:
     """The mean of what is not NaN; NaN where all are. Parameters as of ``sum``."""
     x = _asarray(a)
@@ -657,9 +680,7 @@ def count_nonzero(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: _method(name)
-    for name in (
-        "sum prod min max any all mean var std argmin argmax ptp".split()
-    )
+    for name in ("sum prod min max any all mean var std argmin argmax ptp".split())
 }
 FUNCTIONS |= {
     "amin": FUNCTIONS["min"],

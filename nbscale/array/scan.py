@@ -87,7 +87,7 @@ class ScanMethods(ArrayBase):
 
     __slots__ = ()
 
-    def cumsum(self, axis: int | None = None, dtype: npt.DTypeLike = None) -> Self:
+    def cumsum(self, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Self:
         """The running sum along an axis, or of the flat array.
 
         Reads its input twice. Equal to NumPy's within rounding.
@@ -105,16 +105,20 @@ class ScanMethods(ArrayBase):
         """
         return self._running(np.cumsum, "add", axis, dtype)
 
-    def cumprod(self, axis: int | None = None, dtype: npt.DTypeLike = None) -> Self:
+    def cumprod(self, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Self:
         """The running product along an axis, or of the flat array. As ``cumsum``."""
         return self._running(np.cumprod, "multiply", axis, dtype)
 
     def _running(
-        self, function: Callable[..., Any], name: str, axis: int | None, dtype: npt.DTypeLike
+        self,
+        function: Callable[..., Any],
+        name: str,
+        axis: int | None,
+        dtype: npt.DTypeLike | None,
     ) -> Self:
         if axis is None:
-            flat: Self = self.reshape(-1)  # type: ignore[attr-defined] - of ShapeMethods
-            return flat._running(function, name, 0, dtype)  # noqa: SLF001 - its own class
+            flat: Self = self.reshape(-1)  # type: ignore[attr-defined]  # of ShapeMethods
+            return flat._running(function, name, 0, dtype)
         options = {"axis": axis} | ({} if dtype is None else {"dtype": np.dtype(dtype)})
         small = tuple(min(n, 1) for n in self.shape)
         _, kind = probe(function, ((small, self.dtype),), tuple(options.items()))
@@ -123,12 +127,12 @@ class ScanMethods(ArrayBase):
 
 
 @public
-def cumsum(a: Any, axis: int | None = None, dtype: npt.DTypeLike = None) -> Any:
+def cumsum(a: Any, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:
     """The running sum along an axis, or of the flat array. See ``Array.cumsum``."""
     return asarray(a).cumsum(axis, dtype)
 
 
 @public
-def cumprod(a: Any, axis: int | None = None, dtype: npt.DTypeLike = None) -> Any:
+def cumprod(a: Any, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:
     """The running product along an axis, or of the flat array. See ``Array.cumsum``."""
     return asarray(a).cumprod(axis, dtype)

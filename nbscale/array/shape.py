@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
@@ -14,7 +14,7 @@ from nbscale.array.chunks import Cut, shape_of
 from nbscale.array.create import as_shape, filled
 from nbscale.array.elementwise import picks_broadcast, read_broadcast
 from nbscale.array.io import asarray
-from nbscale.array.node import ArrayBase, ArrayNode, Picks, dtype_of, name_of, picked_cuts
+from nbscale.array.node import ArrayBase, ArrayNode, Needs, Picks, dtype_of, name_of, picked_cuts
 from nbscale.array.rechunk import recut
 from nbscale.collection import public, wrap
 from nbscale.expr.node import Index, Kernel, Map, Read
@@ -65,7 +65,7 @@ class Axes(ArrayNode, Map):
     def label(self) -> str:
         return "transpose" if len(self.order) == self.operand.ndim else "squeeze"
 
-    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+    def slice_needs(self, picks: Picks) -> Needs:
         at = {a: pick for a, pick in zip(self.order, picks, strict=True) if a >= 0}
         return (tuple(at.get(a, (0, 1, 1)) for a in range(self.operand.ndim)),)
 
@@ -114,7 +114,7 @@ class BroadcastTo(ArrayNode, Map):
     def validate(self) -> None:
         self._settle(self.into, self.operand.dtype)
 
-    def slice_needs(self, picks: Picks) -> tuple[Picks | None | Literal[False], ...]:
+    def slice_needs(self, picks: Picks) -> Needs:
         return (picks_broadcast(self.operand, self.shape, picks),)
 
     def sliced(self, picks: Picks, inputs: Sequence[Any]) -> ArrayNode:
@@ -371,8 +371,13 @@ def _joined(arrays: Sequence[Any], axis: int) -> Any:
     some = [node for node in nodes if node.shape[axis]] or nodes[:1]
     likes = some[0].cuts
     items = tuple(
-        recut(node, [own if a == axis else cut for a, (own, cut) in
-                     enumerate(zip(node.cuts, likes, strict=True))])
+        recut(
+            node,
+            [
+                own if a == axis else cut
+                for a, (own, cut) in enumerate(zip(node.cuts, likes, strict=True))
+            ],
+        )
         for node in some
     )
     return wrap(Concatenate(items, axis, name_of(kind)), *arrays)

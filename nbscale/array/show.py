@@ -55,11 +55,14 @@ def _drawing(cuts: Sequence[Cut]) -> str:
         cuts = [Cut.whole(1), *cuts]
     longest = max(lengths)
     height, width = (max(14, round(_SIDE * n / longest)) for n in lengths)
-    lines = []
-    for y in _lines(cuts[0], height):
-        lines.append(f'<line x1="5" y1="{y + 5}" x2="{width + 5}" y2="{y + 5}"/>')
-    for x in _lines(cuts[1], width):
-        lines.append(f'<line x1="{x + 5}" y1="5" x2="{x + 5}" y2="{height + 5}"/>')
+    lines = [
+        f'<line x1="5" y1="{y + 5}" x2="{width + 5}" y2="{y + 5}"/>'
+        for y in _lines(cuts[0], height)
+    ]
+    lines += [
+        f'<line x1="{x + 5}" y1="5" x2="{x + 5}" y2="{height + 5}"/>'
+        for x in _lines(cuts[1], width)
+    ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width + 10}" height="{height + 10}" '
         f'stroke="#567"><rect x="5" y="5" width="{width}" height="{height}" fill="#dcefdc"/>'

@@ -49,5 +49,3 @@ def run(*wanted: Collection) -> Counted:
             calls[step.name] += stage.n_tasks
     values = [gathers[i].result() for i in range(len(wanted))]
     return Counted(values if len(values) > 1 else values[0], calls, job.stages)
-
-

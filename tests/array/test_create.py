@@ -48,8 +48,18 @@ def test_likes():
 @pytest.mark.parametrize(
     "args",
     [
-        (5,), (0,), (2, 9), (9, 2), (9, 2, -1), (2, 12, 3), (0.0, 1.0, 0.1), (1, 2, 0.3),
-        (-3,), (0, 1e16, 1e15), (np.float32(0), np.float32(1), np.float32(0.1)), (0.1, 7.7, 0.7),
+        (5,),
+        (0,),
+        (2, 9),
+        (9, 2),
+        (9, 2, -1),
+        (2, 12, 3),
+        (0.0, 1.0, 0.1),
+        (1, 2, 0.3),
+        (-3,),
+        (0, 1e16, 1e15),
+        (np.float32(0), np.float32(1), np.float32(0.1)),
+        (0.1, 7.7, 0.7),
     ],
 )
 @pytest.mark.parametrize("chunks", [-1, 2, 3])
@@ -73,7 +83,10 @@ def test_arange_needs_a_step():
 
 
 @given(
-    st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.integers(0, 40), st.booleans(),
+    st.floats(-1e6, 1e6),
+    st.floats(-1e6, 1e6),
+    st.integers(0, 40),
+    st.booleans(),
     st.integers(1, 50),
 )
 def test_linspace(start, stop, num, endpoint, chunks):
