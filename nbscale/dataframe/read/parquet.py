@@ -179,6 +179,8 @@ class _ReadPiece:
         frame = read_row_groups(
             piece.groups[0].file, numbers, self.form, self.wanted, list(self.filters) or None
         )
+        if self.wanted is not None and list(frame.columns) != list(self.wanted):
+            frame = frame[list(self.wanted)]
         if not self.filters and not self.form.index and isinstance(frame.index, pd.RangeIndex):
             frame.index = _row_numbers(piece, frame.index.name)
         return frame
