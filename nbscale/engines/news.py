@@ -15,53 +15,65 @@ from collections.abc import Sequence
 
 from nbscale.engines.base import serving
 from nbscale.engines.loop import report_error
-from nbscale.events import Event, Observer, RunEnded, TaskEnded, TaskStarted
+from nbscale.events import Event, Observer, RunEnded, RunStarted, TaskEnded, TaskStarted
 
 __all__ = ["News", "Wire", "shared", "wire"]
 
 _MOST = 100_000
 """Events that may wait: some 20 MB."""
 
+_LOOK_AGAIN = 0.05
+"""Seconds."""
+
+_OF_TASKS = frozenset({TaskStarted, TaskEnded})
+
 
 class News:
-    """Passes events to observers, in order, on one thread."""
+    """Passes events to observers, in order, on one thread.
+
+    News of runs and stages wakes the thread. News of tasks waits for it to look by itself, which it
+    does while a run is under way: woken for each, it would fight with the tasks for the interpreter.
+    """
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
         self._waiting: collections.deque[tuple[Wire, Event]] = collections.deque()
         self._change = threading.Condition()
-        self._asleep = False
+        self._woken = False
         thread = threading.Thread(target=self._run, name="nbscale-news", daemon=True)
         thread.start()
 
     def put(self, wire: Wire, event: Event) -> None:
         """Pass an event on; never waits for an observer."""
-        with self._change:
-            if len(self._waiting) >= self._most:
-                self._shed()
-            self._waiting.append((wire, event))
-            if self._asleep:
+        self._waiting.append((wire, event))
+        if len(self._waiting) > self._most:
+            self._shed()
+        if type(event) not in _OF_TASKS:
+            with self._change:
+                self._woken = True
                 self._change.notify()
 
     def _shed(self) -> None:
-        """Drop the older half of the news of single tasks."""
-        count = len(self._waiting) // 2
-        older = [self._waiting.popleft() for _ in range(count)]
-        kept = [item for item in older if not isinstance(item[1], (TaskStarted, TaskEnded))]
-        self._waiting.extendleft(reversed(kept))
+        """Drop the news of single tasks among the older half."""
+        with self._change:
+            older = [self._waiting.popleft() for _ in range(len(self._waiting) // 2)]
+            kept = [item for item in older if type(item[1]) not in _OF_TASKS]
+            self._waiting.extendleft(reversed(kept))
 
     def _run(self) -> None:
+        open_runs = 0
         with serving("runs observers"):
             while True:
                 with self._change:
-                    while not self._waiting:
-                        self._asleep = True
-                        self._change.wait()
-                    self._asleep = False
-                    some = list(self._waiting)
-                    self._waiting.clear()
+                    if not self._woken:
+                        self._change.wait(_LOOK_AGAIN if open_runs > 0 else None)
+                    self._woken = False
+                    some = [self._waiting.popleft() for _ in range(len(self._waiting))]
                 for wire, event in some:
+                    open_runs += (type(event) is RunStarted) - (type(event) is RunEnded)
                     wire.tell(event)
+                # What was told may hold values; it must not live on while the thread sleeps.
+                some = wire = event = None  # type: ignore[assignment]
 
 
 class Wire:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import random
 import signal
 import threading
 import weakref
@@ -167,6 +168,20 @@ class EngineTests:
         a = stage(0, 4, lambda index, values: sum(values) + 1, Edge(0, (0,), (own,), "list"))
         b = stage(1, 1, _same, everything(a), result=0)
         assert run(engine, plain(a, b)) == [[1, 2, 4, 5]]
+
+    @pytest.mark.parametrize("seed", range(10))
+    def test_any_graph_of_calls(self, engine: Engine, seed: int) -> None:
+        chance = random.Random(seed)  # noqa: S311 - a graph that can be made again
+        n = chance.randrange(1, 60)
+        reads = [sorted(chance.sample(range(i), min(i, chance.randrange(4)))) for i in range(n)]
+        ends = np.cumsum([0, *map(len, reads)])
+        own = Listed(n, ends, [j for row in reads for j in row])
+        a = stage(0, n, lambda index, values: sum(values) + index[0], Edge(0, (0,), (own,), "list"))
+        b = stage(1, n, lambda index, value: value, each(a), result=0)
+        expected: list[int] = []
+        for i, row in enumerate(reads):
+            expected.append(i + sum(expected[j] for j in row))
+        assert run(engine, plain(a, b)) == expected
 
     def test_a_tree(self, engine: Engine) -> None:
         stages = [stage(0, 1000, _index)]
