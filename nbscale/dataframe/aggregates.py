@@ -390,7 +390,9 @@ class Distinct(Aggregate):
         return groups[low:high] - start, values[low:high]
 
     def counted(self, state: State, n: int) -> np.ndarray:
-        """Distinct values of each of n groups."""
+        """Distinct values of each of n groups; they may have been counted elsewhere."""
+        if len(state) == 1:
+            return np.asarray(state[0])
         return np.bincount(state[0], minlength=n).astype(np.int64)
 
 

@@ -18,7 +18,7 @@ from nbscale.dataframe.coding import encode
 from nbscale.dataframe.columnwise import joined
 from nbscale.dataframe.node import row_bytes
 
-__all__ = ["Groups", "Wanted", "grouped", "merged"]
+__all__ = ["Groups", "Wanted", "grouped", "merged", "state_bytes"]
 
 _ROW_BITS = 40
 """Bits of a tag for the place within a partition: a tag is partition, then place."""
@@ -65,8 +65,7 @@ class Groups:
     @property
     def nbytes(self) -> int:
         """Bytes in memory."""
-        arrays = [*self.keys, self.tags, *(a for state in self.states for a in state)]
-        return sum(map(_bytes, arrays))
+        return state_bytes((*self.keys, self.tags)) + sum(map(state_bytes, self.states))
 
     def arranged(self, order: np.ndarray, aggregates: Sequence[Aggregate]) -> Groups:
         """The groups in another order."""
@@ -109,10 +108,14 @@ class Groups:
         return self.tags >> _ROW_BITS
 
 
-def _bytes(array: Any) -> int:
-    if isinstance(array, np.ndarray) and array.dtype == object:
-        return int(array.nbytes) * 8  # pointers, and guessed objects behind them
-    return int(array.nbytes)
+def state_bytes(arrays: Sequence[Any]) -> int:
+    """Bytes of some arrays in memory."""
+    total = 0
+    for array in arrays:
+        # Behind a pointer stands an object, of which only a guess can be made.
+        guess = 8 if isinstance(array, np.ndarray) and array.dtype == object else 1
+        total += int(array.nbytes) * guess
+    return total
 
 
 def grouped(
