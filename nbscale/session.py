@@ -99,7 +99,23 @@ class _Collecting:
         return gather.take
 
     def results(self) -> list[Any]:
-        return [self._gathers[i].result() for i in range(len(self._requests))]
+        # Requests that are planned to one node are computed, and delivered, once.
+        roots = [root.key for root in self._job.roots]
+        given = {roots[i]: i for i in self._gathers}
+        made: dict[int, Any] = {}
+        for i, key in enumerate(roots):
+            source = given[key]
+            if source not in made:
+                made[source] = self._gathers[source].result()
+            if source != i:
+                made[i] = _another(made[source])
+        return [made[i] for i in range(len(roots))]
+
+
+def _another(value: Any) -> Any:
+    """A copy, for two who were promised a result each; what has no ``copy`` they share."""
+    copy = getattr(value, "copy", None)
+    return copy() if callable(copy) else value
 
 
 class Session:
