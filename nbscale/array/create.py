@@ -341,7 +341,8 @@ def arange(
     if stop is None:
         start, stop = 0, start
     if kind.kind not in "iufc":
-        return from_array(np.arange(start, stop, step, kind), chunks=chunks)
+        made = np.arange(start, stop, step, kind)  # type: ignore[call-overload]
+        return from_array(made, chunks=chunks)
     step = 1 if step is None else step
     length = max(0, math.ceil((stop - start) / step))
     first, second = (np.asarray(v).astype(kind)[()] for v in (start, start + step))

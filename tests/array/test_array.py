@@ -117,7 +117,7 @@ def test_scalars_act_as_scalars():
         (hash, TypeError, "unhashable"),
         (np.linalg.inv, TypeError, "numpy.inv does not work on lazy arrays"),
         (lambda x: np.asarray(x, copy=False), ValueError, "computed"),
-        (np.add.accumulate, TypeError, ""),
+        (np.add.accumulate, TypeError, "accumulate"),
     ],
 )
 def test_what_cannot_be(call, error, match):

@@ -75,7 +75,8 @@ def _needs(node: Node, asked: dict[Want, None]) -> list[tuple[Any, ...]] | None:
 def _simple(need: Any, child: Node) -> Any:
     """None for a slice that takes everything."""
     if need and all(
-        pick == (0, 1, n) for pick, n in zip(need, child.shape, strict=True)  # type: ignore[attr-defined]
+        pick == (0, 1, n)
+        for pick, n in zip(need, child.shape, strict=True)  # type: ignore[attr-defined]
     ):
         return None
     return need if need or need is False else None
