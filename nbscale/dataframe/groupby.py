@@ -14,7 +14,7 @@ from nbscale.dataframe.aggregates import NAMED, Aggregate, Size
 from nbscale.dataframe.align import aligned
 from nbscale.dataframe.coding import values_of
 from nbscale.dataframe.elementwise import Assign
-from nbscale.dataframe.grouped import ByColumn, ByLevel, GroupStates, result_of
+from nbscale.dataframe.grouped import ByColumn, ByLevel, GroupStates, key_labels, result_of
 from nbscale.dataframe.groups import Groups, Wanted
 from nbscale.dataframe.select import Column, Project, missing_column
 from nbscale.expr.need import Need
@@ -73,7 +73,7 @@ class GroupedResult:
         """The pandas object."""
         del total
         place = {want: i for i, want in enumerate(held)}
-        index, rows = self._index(groups)
+        index, rows = key_labels(groups, self.names, sort=self.sort, observed=self.observed)
         arrays = []
         for want in self.outputs:
             i = place[want]
@@ -89,20 +89,6 @@ class GroupedResult:
         frame = pd.DataFrame(dict(enumerate(arrays)), index=index, copy=False)
         frame.columns = labels
         return frame if self.as_index else self._with_keys(frame)
-
-    def _index(self, groups: Groups) -> tuple[pd.Index, np.ndarray]:
-        """The labels of the result, and the group of each, -1 for categories that were not seen.
-
-        Pandas itself groups the keys, of which each is there once: so order, dtype, levels and
-        categories are its own.
-        """
-        keys = [
-            pd.Series(key, name=name) for key, name in zip(groups.keys, self.names, strict=True)
-        ]
-        numbers = pd.Series(np.arange(len(groups)))
-        by = keys if len(keys) > 1 else keys[0]
-        found = numbers.groupby(by, sort=self.sort, observed=self.observed, dropna=False).first()
-        return found.index, found.fillna(-1).to_numpy(dtype=np.int64)
 
     def _with_keys(self, frame: pd.DataFrame) -> pd.DataFrame:
         keys = frame.index.to_frame(index=False)

@@ -7,9 +7,11 @@ what pandas returns.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 
 from nbscale.dataframe.coding import ranks, values_of
 from nbscale.dataframe.groups import Groups, Wanted, grouped
@@ -33,7 +35,16 @@ from nbscale.dataframe.source import numbered
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 
-__all__ = ["ByColumn", "ByLevel", "GroupBy", "GroupStates", "GroupTable", "Result", "result_of"]
+__all__ = [
+    "ByColumn",
+    "ByLevel",
+    "GroupBy",
+    "GroupStates",
+    "GroupTable",
+    "Result",
+    "key_labels",
+    "result_of",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -144,6 +155,21 @@ class Result(Protocol):
 
     def wanted(self) -> frozenset[Wanted]:
         """The aggregates that are read."""
+
+
+def key_labels(
+    groups: Groups, names: Sequence[Hashable], *, sort: bool, observed: bool
+) -> tuple[pd.Index, np.ndarray]:
+    """The labels of the result, and the group of each, -1 for categories that were not seen.
+
+    Pandas itself groups the keys, of which each is there once: so order, dtype, levels and
+    categories are its own.
+    """
+    keys = [pd.Series(key, name=name) for key, name in zip(groups.keys, names, strict=True)]
+    numbers = pd.Series(np.arange(len(groups)))
+    by = keys if len(keys) > 1 else keys[0]
+    found = numbers.groupby(by, sort=sort, observed=observed, dropna=False).first()
+    return found.index, found.fillna(-1).to_numpy(dtype=np.int64)
 
 
 class GroupTable(FrameMap):

@@ -9,8 +9,9 @@ import pandas as pd
 
 from nbscale.collection import Collection, wrap
 from nbscale.dataframe.columnwise import Extreme, Fold, Mean, Moments, Reducer, Reduction, Valid
+from nbscale.dataframe.distinct import count_distinct, modes, unique, value_counts
 from nbscale.dataframe.elementwise import elementwise
-from nbscale.dataframe.select import Project
+from nbscale.dataframe.select import Project, missing_column
 
 __all__ = ["FrameReductions", "SeriesReductions"]
 
@@ -182,6 +183,67 @@ class SeriesReductions(_Reductions):
         """Label of the first largest value; see ``idxmin``."""
         return self._reduce(Extreme("idxmax", skipna), axis)
 
+    def nunique(self, dropna: bool = True) -> Any:
+        """Number of distinct values.
+
+        One pass. Distinct values are merged in a tree if those of all partitions are no larger
+        than one partition, else each is exchanged once and counted where it arrives.
+        """
+        return count_distinct(self, dropna=dropna)
+
+    def unique(self) -> Any:
+        """The distinct values in order of first sight, as a lazy array; cost as in ``nunique``.
+
+        Examples
+        --------
+        >>> import pandas as pd, nbscale.dataframe as nd
+        >>> nd.from_pandas(pd.Series([3, 1, 3]), npartitions=2).unique().tolist()
+        [3, 1]
+        """
+        return unique(self)
+
+    def value_counts(
+        self,
+        normalize: bool = False,
+        sort: bool = True,
+        ascending: bool = False,
+        bins: Any = None,
+        dropna: bool = True,
+    ) -> Any:
+        """How often each value is there.
+
+        Parameters
+        ----------
+        normalize
+            As fractions of all values.
+        sort, ascending
+            By frequency, values of equal frequency by first sight; otherwise all by first sight.
+        bins
+            Not supported.
+        dropna
+            Leave out missing values.
+
+        Notes
+        -----
+        Cost as in ``nunique``; with many distinct values the result has several partitions.
+
+        Examples
+        --------
+        >>> import pandas as pd, nbscale.dataframe as nd
+        >>> nd.from_pandas(pd.Series(list("abb")), npartitions=2).value_counts().compute().to_dict()
+        {'b': 2, 'a': 1}
+        """
+        if bins is not None:
+            msg = "value_counts(bins=...) is not supported; cut the values first"
+            raise NotImplementedError(msg)
+        return value_counts(
+            self, None, normalize=normalize, sort=sort, ascending=ascending, dropna=dropna
+        )
+
+    def mode(self, dropna: bool = True) -> Any:
+        """The most frequent values, sorted; cost as in ``nunique``."""
+        return modes(self, dropna=dropna)
+
 
 class FrameReductions(_Reductions):
     """Reductions of a frame."""
@@ -223,3 +285,40 @@ class FrameReductions(_Reductions):
     def idxmax(self, axis: Any = 0, skipna: bool = True, numeric_only: bool = False) -> Any:
         """Label of the first largest value of each column, or column of each row; see ``idxmin``."""
         return self._reduce(Extreme("idxmax", skipna), axis, numeric_only, skipna=skipna)
+
+    def nunique(self, axis: Any = 0, dropna: bool = True) -> Any:
+        """Number of distinct values of each column, or row; cost of each as in a series."""
+        if axis in (1, "columns"):
+            # Pandas makes floats of a partition without rows.
+            counts = elementwise(self, "nunique", by_column=False, axis=1, dropna=dropna)
+            return counts.astype("int64")
+        return count_distinct(self, dropna=dropna)
+
+    def value_counts(
+        self,
+        subset: Any = None,
+        normalize: bool = False,
+        sort: bool = True,
+        ascending: bool = False,
+        dropna: bool = True,
+    ) -> Any:
+        """How often each row is there, in the columns ``subset``; cost as in a series."""
+        node: Any = self._node
+        names = list(node.columns) if subset is None else subset
+        single = not pd.api.types.is_list_like(names)
+        names = [names] if single else list(names)
+        for name in names:
+            if name not in node.columns:
+                raise missing_column(name, node.columns)
+        if not names:
+            msg = "value_counts needs at least one column"
+            raise ValueError(msg)
+        return value_counts(
+            self,
+            names,
+            normalize=normalize,
+            sort=sort,
+            ascending=ascending,
+            dropna=dropna,
+            levels=not single,
+        )
