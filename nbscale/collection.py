@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType
 from typing import Any, Self, TypeVar, cast
 
-from nbscale.errors import trim_traceback
+from nbscale.errors import render_for_notebook, trim_traceback
 from nbscale.events import Place, user_place
 from nbscale.expr.node import Index, Node
 from nbscale.plan.draw import draw
@@ -116,11 +116,12 @@ def public(function: F) -> F:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        # IPython leaves such frames out; a plain traceback shows this one line of ours.
+        # A plain traceback shows this one line of ours; a notebook and pytest show none.
         __tracebackhide__ = True
         try:
             return function(*args, **kwargs)
         except Exception as error:
+            render_for_notebook(error)
             raise trim_traceback(error)  # noqa: B904, TRY201 - the error itself, trimmed
 
     return cast("F", call)

@@ -336,7 +336,7 @@ def delayed(
         return _call(_IDENTITY, (obj,), {}, pure=bool(pure), traverse=traverse)
     function = capture(obj)
     if name is not None:
-        function = Function(function.payload, name)
+        function = Function(function.payload, name, function.file)
     value = _call(_IDENTITY, (obj,), {}, pure=True, traverse=False)
     result = DelayedFunction(value._node)
     result._function, result._pure, result._traverse = function, pure, traverse

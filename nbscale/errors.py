@@ -19,6 +19,8 @@ decides::
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import sysconfig
 from types import TracebackType
 
@@ -32,6 +34,7 @@ __all__ = [
     "Stuck",
     "TaskMemoryError",
     "WorkerLost",
+    "render_for_notebook",
     "trim_traceback",
 ]
 
@@ -95,6 +98,28 @@ def trim_traceback(error: BaseException) -> BaseException:
             current.__suppress_context__ = True
             return error
         current = cause
+
+
+def render_for_notebook(error: BaseException) -> None:
+    """Have a notebook show an error without the frame of ours that it passes through last.
+
+    IPython asks an exception for ``_render_traceback_``; elsewhere nothing is done.
+    """
+    interactive = sys.modules.get("IPython.core.getipython")
+    shell = interactive.get_ipython() if interactive is not None else None
+    if shell is None:
+        return
+
+    def render() -> list[str]:
+        trace = _users_part(error.__traceback__)
+        lines: list[str] = shell.InteractiveTB.structured_traceback(
+            type(error), error, trace, tb_offset=shell.InteractiveTB.tb_offset
+        )
+        return lines
+
+    # An exception with slots takes no attribute: then one frame of ours is shown.
+    with contextlib.suppress(AttributeError):
+        error._render_traceback_ = render  # type: ignore[attr-defined]
 
 
 def _users_part(trace: TracebackType | None, *, inside: bool = False) -> TracebackType | None:

@@ -43,3 +43,15 @@ def test_what_cannot_be_pickled_is_named():
 def test_only_callables_are_captured():
     with pytest.raises(TypeError, match="a function is needed, not int 3"):
         capture(3)
+
+
+def test_a_traceback_shows_the_users_file():
+    def outer():
+        def inner():
+            raise ValueError("here")
+
+        inner()
+
+    with pytest.raises(ValueError, match="here") as caught:
+        capture(outer)()
+    assert [str(f.path) for f in caught.traceback[-2:]] == [__file__, __file__]
