@@ -59,13 +59,19 @@ def _warm(path: Path) -> str:
     return str(path)
 
 
-def csv_files(megabytes: int, files: int) -> str:
-    """Return a folder with ``part-*.csv``, about so many megabytes together."""
+def csv_files(megabytes: int, files: int, *, quoted: bool) -> str:
+    """Return a folder with ``part-*.csv``, about so many megabytes together.
+
+    ``quoted`` says whether names stand in quotes: as R writes them, and pandas does not. It
+    matters to whoever cuts a file, since a quote may hide the end of a line.
+    """
 
     def make(path: Path) -> None:
         from pyarrow import csv
 
-        options = csv.WriteOptions(include_header=False, quoting_style="needed")
+        options = csv.WriteOptions(
+            include_header=False, quoting_style="needed" if quoted else "none"
+        )
         for number in range(files):
             with (path / f"part-{number:03d}.csv").open("wb") as stream:
                 stream.write(b"name,id,value,x,y,z\n")
@@ -76,7 +82,8 @@ def csv_files(megabytes: int, files: int) -> str:
                     csv.write_csv(table, stream, options)
                     piece += 1
 
-    return _warm(folder(f"csv-{megabytes}mb-{files}", make))
+    kind = "quoted" if quoted else "plain"
+    return _warm(folder(f"csv-{kind}-{megabytes}mb-{files}", make))
 
 
 def parquet_files(rows: int, files: int) -> str:

@@ -43,7 +43,11 @@ class Part:
 PARTS = {
     "start": Part("imports and first results, with gates", (Step("start", cap=63),)),
     "csv": Part(
-        "CSV group-by mean over 1 GB against every peer, with gates", (Step("csv_groupby_mean"),)
+        "CSV group-by mean over 1 GB against every peer, with gates",
+        (
+            Step("csv_groupby_mean"),
+            Step("csv_groupby_mean", {"quoted": 1}, ("nbscale-threads", "dask-threads")),
+        ),
     ),
     "arrays": Part(
         "the array job with n = 6000 and n = 10,000, and a chain; with gates",

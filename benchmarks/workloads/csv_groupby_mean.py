@@ -9,13 +9,14 @@ from benchmarks.registry import Gate, peer, workload
 
 
 def _setup(options: dict[str, int]) -> dict[str, Any]:
-    return {"files": csv_files(options["megabytes"], options["files"]) + "/part-*.csv"}
+    made = csv_files(options["megabytes"], options["files"], quoted=bool(options["quoted"]))
+    return {"files": made + "/part-*.csv"}
 
 
 @workload(
     "csv_groupby_mean",
     setup=_setup,
-    options={"megabytes": 1000, "files": 12},
+    options={"megabytes": 1000, "files": 12, "quoted": 0},
     reference="dask-threads",
     gates=[
         Gate("wall_s", "nbscale-threads", "dask-threads", limit=0.6),
