@@ -8,7 +8,8 @@ from collections.abc import Hashable
 
 import pandas as pd
 
-from nbscale.dataframe.read.csv_split import Dialect, Records, find_record_start
+from nbscale.dataframe.read.csv_records import Records
+from nbscale.dataframe.read.csv_split import Dialect, find_record_start
 from nbscale.dataframe.read.files import SourceFile, read_range
 
 __all__ = ["Misfit", "explain", "locate_misfit"]
@@ -56,14 +57,10 @@ class Misfit:
 
 
 def locate_misfit(
-    text: pd.Series,
-    column: Hashable,
-    planned: str,
-    found: str,
-    place: tuple[SourceFile, Records, Dialect],
+    text: pd.Series, about: tuple[Hashable, str, str], records: Records, dialect: Dialect
 ) -> Misfit:
     """Find the first value of a column, read as text, that does not fit the plan."""
-    file, records, dialect = place
+    column, planned, found = about
     missing = text.isna()
     if planned in ("null", "nat"):
         wrong = ~missing
@@ -78,12 +75,12 @@ def locate_misfit(
     row = int(rows[0]) if len(rows) else -1
     value = "" if row < 0 or missing.iloc[row] else str(text.iloc[row])[:_SHOWN]
     offset = records.offset + (_offset_of(records, row, dialect) if row >= 0 else 0)
-    return Misfit(column, planned, found, row, value, offset, file.path)
+    return Misfit(column, planned, found, row, value, offset, records.file.path)
 
 
 def _offset_of(records: Records, number: int, dialect: Dialect) -> int:
     """Where a record begins, counted from 0, in its block."""
-    data = bytes(records.data)
+    data = records.data
     position = 0
     for _ in range(number):
         found = find_record_start(data, position, False, dialect)
@@ -93,10 +90,9 @@ def _offset_of(records: Records, number: int, dialect: Dialect) -> int:
     return position
 
 
-def explain(
-    error: Exception, file: SourceFile, records: Records, dialect: Dialect, preamble: bytes
-) -> Exception:
+def explain(error: Exception, records: Records, dialect: Dialect, preamble: bytes) -> Exception:
     """The same error with the place in the file and what to do in its message."""
+    file = records.file
     match = _LINE.search(str(error))
     if match is None:
         where = f"in {file.path!r}, bytes {records.offset:,} and on"

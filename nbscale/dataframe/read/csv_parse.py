@@ -23,14 +23,12 @@ from nbscale.dataframe.read.csv_dtype import coerce, join, state_of
 from nbscale.dataframe.read.csv_errors import Misfit, explain, locate_misfit
 from nbscale.dataframe.read.csv_form import CsvForm, narrowed
 from nbscale.dataframe.read.csv_head import find_preamble, read_head
+from nbscale.dataframe.read.csv_records import PIECE, Records, read_block
 from nbscale.dataframe.read.csv_split import (
     Block,
-    Dialect,
-    Records,
     can_cut,
-    read_block,
 )
-from nbscale.dataframe.read.files import SourceFile, compression_of, read_range
+from nbscale.dataframe.read.files import SourceFile, compression_for, read_range
 
 __all__ = ["CsvForm", "parse_block", "read_csv_block"]
 
@@ -38,29 +36,38 @@ __all__ = ["CsvForm", "parse_block", "read_csv_block"]
 warnings.filterwarnings("ignore", category=pd.errors.DtypeWarning, module=__name__)
 
 
-class _Chain:
-    """Pieces of bytes as one file, without joining them.
+class _Stream:
+    """A file for pandas' parser: the preamble, then the records, piece by piece.
 
-    It is no ``io`` class, so pandas hands its bytes to the parser as they are.
+    It is no ``io`` class, so pandas hands its bytes to the parser as they are. Counts separators on
+    the way, if asked to, while a piece is in the processor's cache.
     """
 
-    def __init__(self, *pieces: bytes | memoryview) -> None:
-        self._pieces = [memoryview(p) for p in pieces if len(p)]
+    def __init__(self, preamble: bytes, records: Records, separator: bytes = b"") -> None:
+        self._pieces = records.pieces()
+        self._left = memoryview(preamble)
+        self._separator = separator
+        self.separators = 0
 
     def read(self, size: int = -1) -> bytes:
-        if not self._pieces:
-            return b""
-        piece = self._pieces[0]
-        if size < 0 or size >= len(piece):
-            return bytes(self._pieces.pop(0))
-        self._pieces[0] = piece[size:]
-        return bytes(piece[:size])
+        """At most so many bytes; none at the end."""
+        if not self._left:
+            piece = next(self._pieces, b"")
+            if self._separator:
+                view = np.frombuffer(piece, np.uint8)
+                self.separators += int(np.count_nonzero(view == self._separator[0]))
+            if size < 0 or len(piece) <= size:
+                return piece
+            self._left = memoryview(piece)
+        taken = bytes(self._left[:size] if size >= 0 else self._left)
+        self._left = self._left[len(taken) :]
+        return taken
 
-    def __iter__(self) -> _Chain:
+    def __iter__(self) -> _Stream:
         return self
 
     def __next__(self) -> bytes:
-        data = self.read(1 << 18)
+        data = self.read(PIECE)
         if not data:
             raise StopIteration
         return data
@@ -109,7 +116,7 @@ def read_csv_block(
     form = _form_of_file(block, form)
     records = read_block(block, form.dialect, inside, form.header_size)
     with_preamble = not (block.first or block.whole)
-    return parse_block(records, form, block.file, columns, behind_preamble=with_preamble)
+    return parse_block(records, form, columns, behind_preamble=with_preamble)
 
 
 def _form_of_file(block: Block, form: CsvForm) -> CsvForm:
@@ -126,20 +133,19 @@ def _form_of_file(block: Block, form: CsvForm) -> CsvForm:
 def parse_block(
     records: Records,
     form: CsvForm,
-    file: SourceFile,
     columns: Sequence[Hashable] | None = None,
     *,
     behind_preamble: bool = False,
     low_memory: bool = True,
 ) -> tuple[pd.DataFrame, tuple[Misfit, ...]]:
-    """Parse records that are in memory; see ``read_csv_block``."""
-    source = _Source(records, form, file, behind_preamble)
+    """Parse records; see ``read_csv_block``."""
+    source = _Source(records, form, behind_preamble)
     wanted = [c for c in form.columns if columns is None or c in columns or c in form.index]
     names = wanted or list(form.columns[:1])
     parsed = source.parse(names, low_memory=low_memory)
     if not len(parsed) and form.preamble and not behind_preamble:
         # A header alone tells nothing of dtypes; the first record does.
-        source = _Source(Records(memoryview(b""), records.offset), form, file, True)
+        source = _Source(Records.of(records.file, records.offset, b""), form, True)
         parsed = source.parse(names)
     parts: dict[Hashable, pd.Series] = {}
     misfits: list[Misfit] = []
@@ -186,7 +192,9 @@ def _look_closer(
         if whole == state == "uint64" and found == "int64" and (again[name] < 0).any():
             whole = "str"
         if whole != state:
-            misfits.append(locate_misfit(source.text(name), name, state, whole, source.place))
+            misfits.append(
+                locate_misfit(source.text(name), (name, state, whole), source.records, form.dialect)
+            )
             parts[name] = again[name]
             continue
         part = coerce(again[name], found, state)
@@ -202,19 +210,12 @@ def _look_closer(
 class _Source:
     """Records that can be parsed more than once."""
 
-    def __init__(
-        self, records: Records, form: CsvForm, file: SourceFile, behind_preamble: bool
-    ) -> None:
+    def __init__(self, records: Records, form: CsvForm, behind_preamble: bool) -> None:
         self.form = form
-        self.file = file
+        self.file = records.file
         self.records = records
         self.preamble = form.preamble if behind_preamble else b""
         self.dropped = form.preamble_rows if behind_preamble else 0
-
-    @property
-    def place(self) -> tuple[SourceFile, Records, Dialect]:
-        """Where the records are from."""
-        return self.file, self.records, self.form.dialect
 
     def text(self, name: Hashable) -> pd.Series:
         """A column as text, missing values as such."""
@@ -233,16 +234,14 @@ class _Source:
             keywords["low_memory"] = low_memory
         if told:
             _tell(keywords, told)
-        if self.form.pushable and len(names) < len(self.form.columns):
+        pushed = self.form.pushable and len(names) < len(self.form.columns)
+        if pushed:
             keywords = narrowed(keywords, names)
-        frame = self._read(keywords)
+        frame = self._read(keywords, checked=pushed)
         if self.dropped:
             frame = frame.iloc[self.dropped :]
             if isinstance(frame.index, pd.RangeIndex):
                 frame.index = pd.RangeIndex(len(frame))
-        if "usecols" in keywords and self.form.pushable:
-            self._check_fields(len(frame))
-        pushed = self.form.pushable and "usecols" in keywords
         extra = [] if pushed else [c for c in frame.columns if c not in self.form.columns]
         if extra:
             raise ValueError(_other_columns(self.file, extra))
@@ -250,43 +249,36 @@ class _Source:
             return frame.reindex(columns=names)
         return frame if list(frame.columns) == names else frame[names]
 
-    def _read(self, keywords: dict[str, Any]) -> pd.DataFrame:
+    def _read(self, keywords: dict[str, Any], *, checked: bool = False) -> pd.DataFrame:
+        stream = self._open(keywords, counted=checked)
         try:
-            return pd.read_csv(self._open(keywords), **keywords)
-        except (ValueError, pd.errors.ParserError) as error:
-            if "Usecols do not match columns" in str(error) and self.form.pushable:
+            frame = pd.read_csv(stream, **keywords)
+        except ValueError as error:
+            if checked and "Usecols do not match columns" in str(error):
                 # This file lacks a column that others have: all of it is missing here.
-                whole = {k: v for k, v in keywords.items() if k != "usecols"}
-                return pd.read_csv(self._open(whole), **whole)
-            raise explain(error, *self.place, self.preamble) from error
+                return self._read({k: v for k, v in keywords.items() if k != "usecols"})
+            raise explain(error, self.records, self.form.dialect, self.preamble) from error
+        if checked and isinstance(stream, _Stream):
+            self._check_fields(stream.separators, len(frame))
+        return frame
 
-    def _open(self, keywords: dict[str, Any]) -> Any:
+    def _open(self, keywords: dict[str, Any], *, counted: bool) -> Any:
         keywords["compression"] = None
-        pieces = (self.preamble, self.records.data)
-        if not can_cut(self.file, self.form.dialect):
-            compression = self.form.dialect.compression
-            keywords["compression"] = (
-                compression
-                if isinstance(compression, dict) and compression.get("method") != "infer"
-                else compression_of(self.file, compression)
-            )
-        elif _is_utf8(keywords):
-            return _Chain(*pieces)
-        return io.BytesIO(b"".join(pieces))
+        dialect = self.form.dialect
+        if can_cut(self.file, dialect) and _is_utf8(keywords):
+            count = counted and self.form.fields and not dialect.quoted
+            return _Stream(self.preamble, self.records, dialect.separator if count else b"")
+        if not can_cut(self.file, dialect):
+            keywords["compression"] = compression_for(self.file, dialect.compression)
+        return io.BytesIO(self.preamble + self.records.data)
 
-    def _check_fields(self, rows: int) -> None:
+    def _check_fields(self, separators: int, rows: int) -> None:
         """Find records with too many fields, which pandas lets pass when it parses some columns."""
-        fields = self.form.fields
-        if not fields or self.form.dialect.quoted:
-            return
-        view = np.frombuffer(self.records.data, np.uint8)
-        step = 1 << 18
-        separator = self.form.dialect.separator[0]
-        count = sum(
-            np.count_nonzero(view[i : i + step] == separator) for i in range(0, len(view), step)
-        )
-        if count > rows * (fields - 1):
-            self._read(dict(self.form.keywords))
+        form = self.form
+        if not self.preamble:
+            separators -= form.preamble[: form.header_size].count(form.dialect.separator)
+        if separators > max(0, rows - self.dropped) * (form.fields - 1):
+            self._read(dict(form.keywords))
 
 
 def _tell(keywords: dict[str, Any], told: dict[Hashable, str]) -> None:

@@ -20,8 +20,9 @@ from nbscale.dataframe.read.csv_form import Ask, CsvForm, form_of
 from nbscale.dataframe.read.csv_head import find_preamble, read_head
 from nbscale.dataframe.read.csv_keywords import check_keywords, dialect_of
 from nbscale.dataframe.read.csv_parse import parse_block
-from nbscale.dataframe.read.csv_split import Dialect, Records, can_cut
-from nbscale.dataframe.read.files import SourceFile, compression_of, open_file, read_range
+from nbscale.dataframe.read.csv_records import Records
+from nbscale.dataframe.read.csv_split import Dialect, can_cut
+from nbscale.dataframe.read.files import SourceFile, compression_for, open_file, read_range
 from nbscale.dataframe.read.parquet_file import looks_like_parquet
 
 __all__ = ["CsvSchema", "sample_csv"]
@@ -151,7 +152,7 @@ def sample_csv(
     form = _with_heads(form, {first: head, **others})
     form = _with_rows(form, [f for f in chosen if not can_cut(f, dialect)])
     form = form if form.dialect.quoted else _with_pieces(form, chosen)
-    frame, _ = parse_block(Records(memoryview(head), 0), form, first)
+    frame, _ = parse_block(Records.of(first, 0, head), form)
     return _schema(form, frame, len(head), categories)
 
 
@@ -194,7 +195,7 @@ def _asker(data: bytes, file: SourceFile, dialect: Dialect) -> Ask:
         try:
             return pd.read_csv(io.BytesIO(data), **asked)
         except ValueError as error:
-            raise explain(error, file, Records(memoryview(data), 0), dialect, b"") from error
+            raise explain(error, Records.of(file, 0, data), dialect, b"") from error
 
     return ask
 
@@ -238,7 +239,7 @@ def _with_piece(form: CsvForm, file: SourceFile, data: bytes) -> CsvForm:
     )
     try:
         frame, _ = parse_block(
-            Records(memoryview(data), 0), as_found, file, behind_preamble=True, low_memory=False
+            Records.of(file, 0, data), as_found, behind_preamble=True, low_memory=False
         )
     except ValueError:
         return form  # not lost: whoever reads these records will be told
@@ -272,14 +273,12 @@ def _row_asker(file: SourceFile, dialect: Dialect) -> Ask:
         if not asked.get("skipfooter") and asked.get("engine") != "pyarrow":
             wanted = asked.get("nrows")
             asked["nrows"] = _WHOLE_ROWS if wanted is None else min(wanted, _WHOLE_ROWS)
-        compression = dialect.compression
-        if not (isinstance(compression, Mapping) and compression.get("method") != "infer"):
-            compression = compression_of(file, compression)
+        compression = compression_for(file, dialect.compression)
         with open_file(file) as handle:
             try:
                 return pd.read_csv(handle, compression=compression, **asked)
             except ValueError as error:
-                raise explain(error, file, Records(memoryview(b""), 0), dialect, b"") from error
+                raise explain(error, Records.of(file, 0, b""), dialect, b"") from error
 
     return ask
 

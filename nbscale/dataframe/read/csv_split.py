@@ -22,21 +22,25 @@ import numpy as np
 from nbscale.dataframe.read.files import SourceFile, compression_of, read_range
 
 __all__ = [
+    "MAX_READ",
+    "READ_BEYOND",
     "Block",
     "Dialect",
     "QuotesMet",
-    "Records",
+    "after_run",
     "can_cut",
+    "end_state",
     "find_record_start",
+    "mark_size",
     "plan_blocks",
+    "positions_of",
     "quote_parity",
-    "read_block",
     "scan_quotes",
     "start_states",
 ]
 
-_SLACK = 1 << 16
-_MAX_READ = 1 << 26
+READ_BEYOND = 1 << 16
+MAX_READ = 1 << 26
 
 
 class QuotesMet(Exception):
@@ -103,14 +107,6 @@ class Block:
         return self.stop is None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Records:
-    """Whole records, and where in the file they begin."""
-
-    data: memoryview
-    offset: int
-
-
 def plan_blocks(
     file: SourceFile, dialect: Dialect, blocksize: int | None, data_start: int = 0
 ) -> tuple[Block, ...]:
@@ -155,17 +151,17 @@ def quote_parity(data: bytes, quote: bytes = b'"') -> int:
     >>> quote_parity(b'a,"b""c",d'), quote_parity(b'"a')
     (0, 1)
     """
-    return len(_positions(np.frombuffer(data, np.uint8), quote)) % 2
+    return len(positions_of(np.frombuffer(data, np.uint8), quote)) % 2
 
 
-def _positions(view: np.ndarray, byte: bytes) -> np.ndarray:
+def positions_of(view: np.ndarray, byte: bytes) -> np.ndarray:
     """Where a byte occurs; in slices that stay in the processor's cache."""
     step = 1 << 18
     found = [np.flatnonzero(view[i : i + step] == byte[0]) + i for i in range(0, len(view), step)]
     return np.concatenate(found) if found else np.empty(0, np.intp)
 
 
-def _end_state(view: np.ndarray, quotes: np.ndarray, dialect: Dialect, *, inside: bool) -> bool:
+def end_state(view: np.ndarray, quotes: np.ndarray, dialect: Dialect, *, inside: bool) -> bool:
     """Whether a range ends inside quotes, given how it begins and where its quotes are.
 
     Quotes alternate between opening and closing (a doubled quote closes and opens) unless one that
@@ -205,22 +201,22 @@ def scan_quotes(block: Block, dialect: Dialect) -> tuple[bool, bool]:
         return (False, False)
     outside, inside = False, True
     size = block.file.size or 0
-    for start in range(block.start, block.stop, _MAX_READ):
-        stop = min(block.stop, start + _MAX_READ)
+    for start in range(block.start, block.stop, MAX_READ):
+        stop = min(block.stop, start + MAX_READ)
         base = max(start - 1, 0)
-        data = read_range(block.file, base, min(stop + _SLACK, size))
-        begin = _after_run(data, start - base, dialect.quote) if start else _bom(data)
-        end = _after_run(data, stop - base, dialect.quote)
+        data = read_range(block.file, base, min(stop + READ_BEYOND, size))
+        begin = after_run(data, start - base, dialect.quote) if start else mark_size(data)
+        end = after_run(data, stop - base, dialect.quote)
         view = np.frombuffer(data, np.uint8)
-        quotes = _positions(view[begin:end], dialect.quote) + begin
+        quotes = positions_of(view[begin:end], dialect.quote) + begin
         if not start:
             view, quotes = view[begin:], quotes - begin
-        outside = _end_state(view, quotes, dialect, inside=outside)
-        inside = _end_state(view, quotes, dialect, inside=inside)
+        outside = end_state(view, quotes, dialect, inside=outside)
+        inside = end_state(view, quotes, dialect, inside=inside)
     return outside, inside
 
 
-def _after_run(data: bytes, position: int, quote: bytes) -> int:
+def after_run(data: bytes, position: int, quote: bytes) -> int:
     """Where the run of quotes ends that a cut goes through: all of it belongs to the left.
 
     So a doubled quote is never cut in two, and each side can tell what its quotes mean.
@@ -231,7 +227,8 @@ def _after_run(data: bytes, position: int, quote: bytes) -> int:
     return position
 
 
-def _bom(data: bytes) -> int:
+def mark_size(data: bytes) -> int:
+    """Bytes of the mark of UTF-8 at the beginning of a file, if there is one."""
     return 3 if data.startswith(b"\xef\xbb\xbf") else 0
 
 
@@ -307,105 +304,3 @@ def _find_opener(data: bytes, start: int, stop: int, quote: bytes, dialect: Dial
     while position > 0 and data[position - 1] not in starts:
         position = data.find(quote, position + 1, stop)
     return position
-
-
-def read_block(
-    block: Block,
-    dialect: Dialect,
-    inside: bool | None = None,
-    data_start: int = 0,
-) -> Records:
-    """Read exactly the records that start in a block, beyond its end if the last one goes on.
-
-    Parameters
-    ----------
-    block
-        Which.
-    dialect
-        How the file is written.
-    inside
-        Whether the block begins inside quotes, by ``start_states``; None under the one-pass plan.
-    data_start
-        Bytes of header and first record: they belong to the first block.
-
-    Raises
-    ------
-    QuotesMet
-        Under the one-pass plan, if the block holds a quote.
-    FileNotFoundError, SourceChanged
-        If the file is no longer what was listed.
-
-    Notes
-    -----
-    One read of the block and 64 kB more; memory: the block.
-    """
-    if block.stop is None or (dialect.stays_whole and block.first):
-        return Records(memoryview(read_range(block.file)), 0)
-    size = block.file.size or 0
-    start = block.start if block.first else max(block.start, data_start)
-    stop = max(block.stop, data_start) if block.first else block.stop
-    if start >= stop or dialect.stays_whole:
-        return Records(memoryview(b""), start)
-    base = max(start - 1, 0)
-    data = read_range(block.file, base, min(stop + _SLACK, size))
-    quote = dialect.quote
-    if inside is None or quote is None:
-        plain = dataclasses.replace(dialect, quote=None)
-        records, held = _cut(block.file, data, base, (start, stop), False, plain)
-        if quote is not None:
-            end = records.offset + len(records.data) - base
-            if held.find(quote, 0, max(stop - base, end)) >= 0:
-                raise QuotesMet(block.file.path)
-        return records
-    return _cut(block.file, data, base, (start, stop), inside, dialect)[0]
-
-
-def _cut(
-    file: SourceFile,
-    data: bytes,
-    base: int,
-    span: tuple[int, int],
-    inside: bool,
-    dialect: Dialect,
-) -> tuple[Records, bytes]:
-    """Cut out the records that start in a span of the file; ``data`` begins at ``base``.
-
-    Reads on while the last record does. Returns the bytes read, too.
-    """
-    size = file.size or 0
-    stop = span[1] - base
-    first = _first_start(data, span[0] - base, inside, dialect, last=True)
-    if first is None or first >= stop:
-        # The record that covers the beginning started earlier, and covers all of this.
-        return Records(memoryview(b""), span[1]), data
-    at_stop = _state_at(data, first, stop, dialect)
-    step = _SLACK
-    while True:
-        end = _first_start(data, stop, at_stop, dialect, last=base + len(data) >= size)
-        if end is not None:
-            return Records(memoryview(data)[first:end], base + first), data
-        more = base + len(data)
-        data += read_range(file, more, min(more + step, size))
-        step = min(step * 2, _MAX_READ)
-
-
-def _first_start(
-    data: bytes, position: int, inside: bool, dialect: Dialect, *, last: bool
-) -> int | None:
-    """Where the first record at or after a position starts."""
-    if position == 0 or (not inside and data[position - 1 : position] == b"\n"):
-        return position
-    if dialect.quote is not None:
-        position = _after_run(data, position, dialect.quote)
-    return find_record_start(data, position, inside, dialect, last=last)
-
-
-def _state_at(data: bytes, first: int, stop: int, dialect: Dialect) -> bool:
-    """Whether position ``stop`` is inside quotes, seen from where a record starts."""
-    quote = dialect.quote
-    if quote is None or data.find(quote, first, stop) < 0:
-        return False
-    if first == 0:
-        first = _bom(data)
-    view = np.frombuffer(data, np.uint8)[first : _after_run(data, stop, quote)]
-    return _end_state(view, _positions(view, quote), dialect, inside=False)

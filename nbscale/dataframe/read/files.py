@@ -24,6 +24,7 @@ __all__ = [
     "Paths",
     "SourceFile",
     "check_unchanged",
+    "compression_for",
     "compression_of",
     "open_file",
     "read_range",
@@ -341,3 +342,10 @@ def compression_of(file: SourceFile, compression: Any = "infer") -> str | None:
         return None if compression is None else str(compression)
     name = file.name.lower()
     return next((what for end, what in _COMPRESSIONS.items() if name.endswith(end)), None)
+
+
+def compression_for(file: SourceFile, compression: Any = "infer") -> Any:
+    """What to tell pandas of a file's compression when it is given bytes instead of the name."""
+    if isinstance(compression, Mapping) and compression.get("method", "infer") != "infer":
+        return compression
+    return compression_of(file, compression)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from nbscale.dataframe.read.csv_records import read_block
 from nbscale.dataframe.read.csv_split import (
     Block,
     Dialect,
@@ -14,7 +15,6 @@ from nbscale.dataframe.read.csv_split import (
     find_record_start,
     plan_blocks,
     quote_parity,
-    read_block,
     scan_quotes,
     start_states,
 )
@@ -55,9 +55,9 @@ def records_by_hand(data: bytes) -> list[bytes]:
 def pieces(file: SourceFile, blocksize: int, dialect: Dialect) -> list[bytes]:
     blocks = plan_blocks(file, dialect, blocksize)
     if not dialect.two_pass:
-        return [bytes(read_block(b, dialect).data) for b in blocks]
+        return [read_block(b, dialect).data for b in blocks]
     states = start_states(blocks, [scan_quotes(b, dialect) for b in blocks])
-    return [bytes(read_block(b, dialect, s).data) for b, s in zip(blocks, states, strict=True)]
+    return [read_block(b, dialect, s).data for b, s in zip(blocks, states, strict=True)]
 
 
 TEXT = st.text(alphabet='a",\n\r', max_size=40).map(str.encode)
@@ -146,10 +146,10 @@ def test_quotes_that_forbid_cutting_leave_all_to_the_first_block(write):
     dialect = Dialect(whole_if_quoted="comments may hold quotes")
     blocks = plan_blocks(file, dialect, 3)
     with pytest.raises(QuotesMet):
-        [read_block(b, dialect) for b in blocks]
+        [read_block(b, dialect).data for b in blocks]
     quoted = Dialect(whole_if_quoted="comments may hold quotes", quoted=True)
     assert not quoted.two_pass
-    assert [bytes(read_block(b, quoted).data) for b in blocks] == [
+    assert [read_block(b, quoted).data for b in blocks] == [
         b'a\n"1"\n2\n',
         *[b""] * (len(blocks) - 1),
     ]
@@ -161,7 +161,7 @@ def test_the_first_block_holds_the_header(write):
     blocks = plan_blocks(file, PLAIN, 5, data_start=16)
     assert [(b.start, b.stop) for b in blocks] == [(0, 16), (16, 20)]
     blocks = plan_blocks(file, PLAIN, 5)
-    got = [bytes(read_block(b, PLAIN, data_start=16).data) for b in blocks]
+    got = [read_block(b, PLAIN, data_start=16).data for b in blocks]
     assert got == [b"long,header\n1,2\n", b"", b"", b"3,4\n"]
 
 
