@@ -7,8 +7,10 @@ its traceback and exit status 1. The notebook on disk stays as it is.
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
+import jupyter_client
 import nbclient
 import nbformat
 
@@ -24,12 +26,18 @@ def execute(path: Path) -> nbformat.NotebookNode:
         If a cell raises; the message holds the cell and the traceback.
     """
     notebook = nbformat.read(path, as_version=4)
-    nbclient.NotebookClient(
-        notebook,
-        timeout=SECONDS_PER_CELL,
-        kernel_name="python3",  # the one of the environment that runs this
-        resources={"metadata": {"path": str(path.resolve().parent)}},
-    ).execute()
+    with tempfile.TemporaryDirectory(prefix="nb") as place:
+        # The kernel of the environment that runs this, over sockets in a directory of its own
+        # that nobody else may enter: no port is opened.
+        kernel = jupyter_client.AsyncKernelManager(
+            kernel_name="python3", transport="ipc", ip=f"{place}/kernel"
+        )
+        nbclient.NotebookClient(
+            notebook,
+            km=kernel,
+            timeout=SECONDS_PER_CELL,
+            resources={"metadata": {"path": str(path.resolve().parent)}},
+        ).execute()
     return notebook
 
 
