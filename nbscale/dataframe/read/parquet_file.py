@@ -48,6 +48,7 @@ __all__ = [
 Filters: TypeAlias = "Sequence[tuple[str, str, Any]] | Sequence[Sequence[tuple[str, str, Any]]]"
 
 _SAMPLE_ROWS = 100
+_SAMPLE_BYTES = 600_000
 _BUFFER = 1 << 16
 
 
@@ -217,7 +218,7 @@ def parquet_info(files: Sequence[SourceFile]) -> ParquetInfo:
             groups.extend(_groups(file, parquet))
     schema = _united(schemas, files)
     form = ParquetForm(schema, _doubtful(schema, groups), _index(schema))
-    sample = _sample(form, files)
+    sample = _sample(form, groups)
     return ParquetInfo(form, sample.iloc[:0], sample, tuple(groups))
 
 
@@ -327,20 +328,51 @@ def _has_nulls(group: RowGroup, name: str) -> bool:
     return bool(column.column(0).null_count)
 
 
-def _sample(form: ParquetForm, files: Sequence[SourceFile]) -> pd.DataFrame:
-    """The first rows there are, by reading the first pages of columns only."""
-    batches: list[pa.RecordBatch] = []
-    for file in files:
-        with _opened(file, by_page=True) as parquet:
-            for batch in parquet.iter_batches(batch_size=_SAMPLE_ROWS, use_threads=False):
-                batches.append(batch)
-                if sum(map(len, batches)) >= _SAMPLE_ROWS:
-                    break
-        if sum(map(len, batches)):
-            break
-    table = pa.Table.from_batches(batches) if batches else form.schema.empty_table()
+def _sample(form: ParquetForm, groups: Sequence[RowGroup]) -> pd.DataFrame:
+    """The first rows there are, by reading the first pages of columns only.
+
+    Columns whose first pages may be large are not read once the budget is spent: their least and
+    greatest value, which the footer has, stand for them in turn.
+    """
+    group = next((g for g in groups if g.rows), None)
+    if group is None:
+        table = form.schema.empty_table()
+        return _to_pandas(_fitted(table, form.schema, form.schema.names, ()), form, None)
+    chosen = _affordable(group)
+    told = {
+        name: (stats.min, stats.max)
+        for name, stats in group.stats.items()
+        if name not in chosen and name in form.schema.names
+    }
+    with _opened(group.file, by_page=True) as parquet:
+        there = set(parquet.schema_arrow.names)
+        read = [c for c in form.schema.names if c in there and c not in told]
+        batches = parquet.iter_batches(
+            _SAMPLE_ROWS, row_groups=[group.index], columns=read, use_threads=False
+        )
+        table = pa.Table.from_batches([next(iter(batches))])
+    rows = len(table) if read else min(group.rows, _SAMPLE_ROWS)
+    for name, ends in told.items():
+        values = pa.array([ends[i % 2] for i in range(rows)])
+        table = (table if table.num_columns else pa.table({})).append_column(name, values)
     table = _fitted(table, form.schema, form.schema.names, ())
     return _to_pandas(table.slice(0, _SAMPLE_ROWS), form, None)
+
+
+def _affordable(group: RowGroup) -> set[str]:
+    """Stored columns whose first pages fit the budget, the small ones first.
+
+    A nested or unknown one is read at any size: nothing is told of its values.
+    """
+    chosen = {name for name, stats in group.stats.items() if stats.min is None}
+    spent = 0
+    for name, stats in sorted(group.stats.items(), key=lambda item: item[1].nbytes):
+        # A dictionary and a page of values, each of which writers end at about a megabyte.
+        spent += min(stats.nbytes, 2 << 20)
+        if spent > _SAMPLE_BYTES:
+            break
+        chosen.add(name)
+    return chosen
 
 
 def read_row_groups(
