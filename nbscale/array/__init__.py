@@ -27,27 +27,25 @@ from nbscale.array.create import (
     zeros,
     zeros_like,
 )
-from nbscale.array.elementwise import UFUNCS, angle, clip, imag, isclose, nan_to_num, real, where
+from nbscale.array.elementwise import angle, clip, imag, isclose, nan_to_num, real, where
 from nbscale.array.elementwise import round_ as round  # NumPy's name
 from nbscale.array.elementwise import ufunc as _ufunc
+from nbscale.array.functions import UFUNCS
 from nbscale.array.index import flip, take
 from nbscale.array.io import array, asanyarray, asarray, from_array
+from nbscale.array.join import concatenate, hstack, stack, vstack
 from nbscale.array.linalg import dot, inner, matmul, outer, tensordot, vdot
-from nbscale.array.reduce import FUNCTIONS as _REDUCTIONS
+from nbscale.array.reductions import FUNCTIONS as _REDUCTIONS
 from nbscale.array.scan import cumprod, cumsum
 from nbscale.array.shape import (
     broadcast_to,
-    concatenate,
     expand_dims,
-    hstack,
     moveaxis,
     ravel,
     reshape,
     squeeze,
-    stack,
     swapaxes,
     transpose,
-    vstack,
 )
 
 _NUMPY = frozenset(

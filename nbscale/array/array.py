@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nbscale.array import elementwise, linalg, reduce, scan, shape
+from nbscale.array import elementwise, join, linalg, reductions, scan, shape
 from nbscale.array import index as indexing
 from nbscale.array.blocks import BlockMethods
 from nbscale.array.chunks import count_chunks, slices_of, tuples
@@ -18,7 +18,7 @@ from nbscale.array.index import IndexMethods
 from nbscale.array.linalg import LinalgMethods
 from nbscale.array.node import ArrayNode, HeldArray, as_chunk, name_of
 from nbscale.array.rechunk import RechunkMethods
-from nbscale.array.reduce import ReduceMethods
+from nbscale.array.reductions import ReduceMethods
 from nbscale.array.scan import ScanMethods
 from nbscale.array.shape import ShapeMethods
 from nbscale.array.show import as_html, as_text
@@ -233,9 +233,9 @@ def _reduce(ufunc: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any
 def _functions() -> dict[Any, Callable[..., Any]]:
     """By NumPy's function, the lazy one."""
     found: dict[Any, Callable[..., Any]] = {}
-    for name, function in reduce.FUNCTIONS.items():
+    for name, function in reductions.FUNCTIONS.items():
         found[getattr(np, name)] = function
-    for module in (elementwise, indexing, linalg, scan, shape):
+    for module in (elementwise, indexing, join, linalg, scan, shape):
         for name in module.__all__:
             theirs = getattr(np, name.rstrip("_"), None)
             if callable(theirs) and not isinstance(theirs, type):

@@ -10,8 +10,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from nbscale.array.broadcast import aligned, broadcast, read_broadcast
 from nbscale.array.chunks import Chunks, Cut, shape_of
-from nbscale.array.elementwise import aligned, broadcast, operand, read_broadcast
+from nbscale.array.elementwise import operand
 from nbscale.array.node import ArrayBase, ArrayNode, Constant, dtype_of, name_of
 from nbscale.collection import Collection, public, wrap
 from nbscale.expr.function import Function, capture

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
-import math
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from nbscale.array.chunks import Cut, shape_of
+from nbscale.array.broadcast import aligned, broadcast, picks_broadcast, read_broadcast
+from nbscale.array.functions import Options, named, plain
 from nbscale.array.io import node_of
 from nbscale.array.node import (
     ArrayBase,
@@ -30,25 +28,20 @@ from nbscale.array.node import (
     probe,
     quiet,
 )
-from nbscale.array.rechunk import recut
+from nbscale.array.tiles import fused
 from nbscale.collection import Collection, public, wrap
 from nbscale.expr.function import Function, capture
 from nbscale.expr.node import Index, Kernel, Map, Node, Read
-from nbscale.graph.axismap import At, AxisMap, Each
 
 if TYPE_CHECKING:
     from nbscale.array.array import Array
 
 __all__ = [
-    "UFUNCS",
     "Cast",
     "Elementwise",
     "ElementwiseMethods",
-    "Fused",
-    "aligned",
     "angle",
     "apply",
-    "broadcast",
     "clip",
     "divmod_",
     "imag",
@@ -56,104 +49,11 @@ __all__ = [
     "nan_to_num",
     "of_ufunc",
     "operand",
-    "picks_broadcast",
-    "read_broadcast",
     "real",
     "round_",
     "ufunc",
     "where",
 ]
-
-UFUNCS = frozenset(
-    name
-    for name in dir(np)
-    if isinstance(getattr(np, name), np.ufunc)
-    and getattr(np, name).nin <= 2
-    and getattr(np, name).signature is None
-    and not name.startswith("_")
-)
-"""Names of NumPy's ufuncs that lazy arrays have."""
-
-_MORE: dict[str, Callable[..., Any]] = {
-    "**": operator.pow,  # which squares and takes roots where numpy.power calls pow
-    "where": np.where,
-    "clip": np.clip,
-    "round": np.round,
-    "real": np.real,
-    "imag": np.imag,
-    "isclose": np.isclose,
-    "nan_to_num": np.nan_to_num,
-    "angle": np.angle,
-    "astype": lambda value, like: value.astype(like.dtype, copy=False),
-}
-"""Other functions that look at one element of each operand at a time."""
-
-Options = tuple[tuple[str, Any], ...]
-
-
-def _function(name: str | Function) -> Callable[..., Any]:
-    """The function a node names: its own dtype decides nothing else."""
-    if isinstance(name, Function):
-        return name
-    name, _, part = name.partition("#")
-    found = _MORE.get(name) or getattr(np, name)
-    return functools.partial(_nth, found, int(part)) if part else found
-
-
-def _nth(function: Callable[..., Any], n: int, *args: Any, **options: Any) -> Any:
-    return function(*args, **options)[n]
-
-
-def broadcast(nodes: Iterable[ArrayNode], name: str) -> tuple[Cut, ...]:
-    """Cuts of what the nodes broadcast to: on each axis those of the largest node that is long.
-
-    Raises
-    ------
-    ValueError
-        NumPy's, if the shapes do not go together.
-    """
-    known = list(nodes)
-    first = known[0]
-    if all(node.cuts == first.cuts for node in known[1:]):
-        return first.cuts
-    ndim = max(node.ndim for node in known)
-    cuts = [Cut.whole(1)] * ndim
-    for node in sorted(known, key=lambda node: node.nbytes() * len(node.grid), reverse=True):
-        for axis, cut in enumerate(node.cuts, ndim - node.ndim):
-            if cuts[axis].length == 1:
-                cuts[axis] = cut
-            elif cut.length not in (1, cuts[axis].length):
-                shapes = " ".join(str(node.shape).replace(" ", "") for node in known)
-                raise ValueError(f"operands could not be broadcast together with shapes {shapes} ")
-    return tuple(cuts)
-
-
-def aligned(node: ArrayNode, cuts: tuple[Cut, ...]) -> ArrayNode:
-    """The node cut as what it is broadcast to."""
-    skip = len(cuts) - node.ndim
-    return recut(
-        node,
-        [own if own.length == 1 else cuts[axis] for axis, own in enumerate(node.cuts, skip)],
-    )
-
-
-def picks_broadcast(node: ArrayNode, shape: tuple[int, ...], picks: Picks) -> Picks:
-    """What a slice of the broadcast array reads of an operand."""
-    skip = len(shape) - node.ndim
-    return tuple(
-        (0, 1, 1) if n == 1 else pick for n, pick in zip(node.shape, picks[skip:], strict=True)
-    )
-
-
-def read_broadcast(node: ArrayNode, grid: tuple[int, ...], shape: tuple[int, ...]) -> Read:
-    """Read an operand at the coordinates that broadcasting gives."""
-    skip = len(grid) - node.ndim
-    axes = tuple(range(skip, len(grid)))
-    maps: tuple[AxisMap, ...] = tuple(
-        At(grid[axis], 1, 0) if n == 1 and grid[axis] != 1 else Each(grid[axis])
-        for axis, n in zip(axes, node.shape, strict=True)
-    )
-    return Read(node, axes, maps)
 
 
 class Elementwise(ArrayNode, Map):
@@ -179,7 +79,7 @@ class Elementwise(ArrayNode, Map):
             ((1,) * node.ndim, node.dtype) if isinstance(node, ArrayNode) else (node, type(node))
             for node in self.operands
         )
-        _, dtype = probe(_named(self.function), specs, self.options)
+        _, dtype = probe(named(self.function), specs, self.options)
         self._settle(broadcast(nodes, self.label), dtype)
 
     @property
@@ -199,18 +99,9 @@ class Elementwise(ArrayNode, Map):
 
     def kernel(self) -> Kernel:
         plan = tuple(
-            None if isinstance(value, ArrayNode) else (_plain(value),) for value in self.operands
+            None if isinstance(value, ArrayNode) else (plain(value),) for value in self.operands
         )
-        return _Call(_named(self.function), plan, dict(self.options), self.dtype)
-
-
-@functools.lru_cache(maxsize=1024)
-def _named(name: str | Function) -> Callable[..., Any]:
-    return _function(name)
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, Constant) else value
+        return _Call(named(self.function), plan, dict(self.options), self.dtype)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -269,131 +160,6 @@ def _cast(dtype: np.dtype[Any], index: Index, value: Any) -> Any:
         return value.astype(dtype, copy=False)[...]
 
 
-# Fused --------------------------------------------------------------------------------------
-
-_TILE = 1 << 14
-"""Elements of a tile: of 8 bytes, a handful of them fit into a core's own cache."""
-
-
-class _Register(int):
-    """Number of the operand or step that is meant, where parameters are numbers, too."""
-
-    __slots__ = ()
-
-    @property
-    def key(self) -> str:
-        """For the hash of the node."""
-        return f"register {int(self)}"
-
-
-class Fused(ArrayNode, Map):
-    """Several operations on elements, one after the other on every tile of a chunk.
-
-    A step is a function, what it takes (registers and parameters), options and the dtype's name;
-    registers count the operands first, then the steps.
-    """
-
-    operands: tuple[ArrayNode, ...]
-    steps: tuple[Any, ...]
-    into: tuple[Cut, ...]
-
-    def validate(self) -> None:
-        self._settle(self.into, dtype_of(self.steps[-1][3]))
-
-    @property
-    def gil_free(self) -> bool:  # type: ignore[override]
-        """Objects are Python's."""
-        return all(
-            isinstance(function, str) and not dtype_of(name).hasobject
-            for function, _, _, name in self.steps
-        )
-
-    @property
-    def label(self) -> str:
-        names = [f if isinstance(f, str) else f.name for f, _, _, _ in self.steps[-4:]]
-        return " + ".join(dict.fromkeys(names))
-
-    def reads(self) -> tuple[Read, ...]:
-        return tuple(read_broadcast(node, self.grid, self.shape) for node in self.operands)
-
-    def kernel(self) -> Kernel:
-        steps = tuple(
-            (
-                _named(function),
-                tuple((a, None) if isinstance(a, _Register) else (-1, _plain(a)) for a in args),
-                dict(options),
-            )
-            for function, args, options, _ in self.steps
-        )
-        return _ByTiles(self.cuts, self.dtype, steps)
-
-
-def fused(members: Sequence[Node], done: Mapping[str, Node]) -> Fused:
-    """The one node for members in their order, whose other inputs are ``done``."""
-    inside = {node.key: i for i, node in enumerate(members)}
-    outside: dict[str, ArrayNode] = {}
-    for node in members:
-        for child in node.inputs:
-            if child.key not in inside:
-                outside.setdefault(child.key, done[child.key])  # type: ignore[arg-type]
-    place = {key: _Register(i) for i, key in enumerate(outside)}
-    place |= {key: _Register(len(outside) + i) for key, i in inside.items()}
-    steps = []
-    for node in members:
-        function, operands, options = node.step()  # type: ignore[attr-defined]
-        args = tuple(place[a.key] if isinstance(a, ArrayNode) else a for a in operands)
-        steps.append((function, args, options, name_of(node.dtype)))  # type: ignore[attr-defined]
-    last: ArrayNode = members[-1]  # type: ignore[assignment]
-    return Fused(tuple(outside.values()), tuple(steps), last.cuts)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _ByTiles:
-    """Run the steps on one tile after the other."""
-
-    cuts: tuple[Cut, ...]
-    dtype: np.dtype[Any]
-    steps: tuple[tuple[Callable[..., Any], tuple[tuple[int, Any], ...], dict[str, Any]], ...]
-
-    def __call__(self, index: Index, *values: Any) -> Any:
-        shape = shape_of(self.cuts, index)
-        if math.prod(shape) <= 2 * _TILE:
-            with quiet():
-                return as_chunk(self._run(list(values)), self.dtype)
-        made = np.empty(shape, self.dtype)
-        with quiet():
-            for where in _tiles_of(shape):
-                made[where] = self._run([_part(value, where) for value in values])
-        return made
-
-    def _run(self, registers: list[Any]) -> Any:
-        for function, args, options in self.steps:
-            given = [registers[place] if place >= 0 else value for place, value in args]
-            registers.append(function(*given, **options))
-        return registers[-1]
-
-
-def _tiles_of(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Slices of the tiles: runs of the last axis, of several rows where they are short."""
-    sides, room = [], _TILE
-    for n in reversed(shape):
-        sides.append(max(1, min(n, room)))
-        room //= sides[-1]
-    axes = [
-        [slice(at, at + side) for at in range(0, n, side)]
-        for n, side in zip(shape, reversed(sides), strict=True)
-    ]
-    return itertools.product(*axes)
-
-
-def _part(value: Any, where: tuple[slice, ...]) -> Any:
-    """The tile of a value that is broadcast."""
-    own = where[len(where) - value.ndim :]
-    return value[
-        tuple([slice(None) if n == 1 else w for n, w in zip(value.shape, own, strict=True)])
-    ]
-
-
 def operand(value: Any) -> Any:
     """A value as an operand of a node: a node, a constant, or a Python scalar as it is."""
     if isinstance(value, ArrayBase):
@@ -425,7 +191,7 @@ def apply(function: str | Function, values: Iterable[Any], options: Options = ()
         # Scalars alone: NumPy's keep their dtype, and Python's follow them.
         strong = any(isinstance(value, Constant) for value in operands)
         operands = [
-            node_of(np.asarray(_plain(value)))
+            node_of(np.asarray(plain(value)))
             if isinstance(value, Constant) or not strong
             else value
             for value in operands

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from nbscale.array.axes import axes_of
 from nbscale.array.chunks import Cut, Pick, picked, stepping
 from nbscale.array.create import filled
 from nbscale.array.io import asarray
 from nbscale.array.node import ArrayBase, ArrayNode, Constant, Picks
-from nbscale.array.shape import axes_of, reshaped
+from nbscale.array.reshape import reshaped
 from nbscale.collection import public
 from nbscale.expr.node import Exchange, Index, Kernel, Map, Read
 from nbscale.graph.axismap import AxisMap, Each, Ranges, Window

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbscale import array as na
-from nbscale.array.linalg import Mirror, Product
+from nbscale.array.product import Mirror, Product
 from tests.array.serial import run
 
 rng = np.random.default_rng(1)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbscale import array as na
-from nbscale.array.random import tile_of
+from nbscale.array.streams import tile_of
 from tests.array.serial import run
 
 

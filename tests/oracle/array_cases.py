@@ -106,7 +106,7 @@ def _ufuncs():
         "bitwise_right_shift",
     }
     skip = {"isnat"}
-    for name in sorted(na.elementwise.UFUNCS - skip):
+    for name in sorted(na.functions.UFUNCS - skip):
         real = getattr(np, name)
         on = ("ints",) if name in bits else ("ints", "floats")
         kinds = "".join(t.split("->")[0] for t in real.types)
