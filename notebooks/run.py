@@ -10,9 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import jupyter_client
 import nbclient
 import nbformat
+from traitlets.config import Config
 
 SECONDS_PER_CELL = 300
 
@@ -27,15 +27,13 @@ def execute(path: Path) -> nbformat.NotebookNode:
     """
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory(prefix="nb") as place:
-        # The kernel of the environment that runs this, over sockets in a directory of its own
-        # that nobody else may enter: no port is opened.
-        kernel = jupyter_client.AsyncKernelManager(
-            kernel_name="python3", transport="ipc", ip=f"{place}/kernel"
-        )
+        # Over sockets in a directory of its own that nobody else may enter: no port is opened.
+        sockets = {"transport": "ipc", "ip": f"{place}/kernel"}
         nbclient.NotebookClient(
             notebook,
-            km=kernel,
             timeout=SECONDS_PER_CELL,
+            kernel_name="python3",  # the one of the environment that runs this
+            config=Config(KernelManager=sockets),
             resources={"metadata": {"path": str(path.resolve().parent)}},
         ).execute()
     return notebook
