@@ -329,50 +329,50 @@ def _has_nulls(group: RowGroup, name: str) -> bool:
 
 
 def _sample(form: ParquetForm, groups: Sequence[RowGroup]) -> pd.DataFrame:
-    """The first rows there are, by reading the first pages of columns only.
+    """The first rows there are, by reading the first pages of columns only."""
+    tables: list[pa.Table] = []
+    budget = _SAMPLE_BYTES
+    for group in groups:
+        if group.rows and budget > 0:
+            table, spent = _first_rows(form, group, budget)
+            tables.append(_fitted(table, form.schema, form.schema.names, ()))
+            budget -= spent
+            if sum(map(len, tables)) >= _SAMPLE_ROWS:
+                break
+    empty = _fitted(form.schema.empty_table(), form.schema, form.schema.names, ())
+    table = pa.concat_tables(tables or [empty])
+    return _to_pandas(table.slice(0, _SAMPLE_ROWS), form, None)
 
-    Columns whose first pages may be large are not read once the budget is spent: their least and
-    greatest value, which the footer has, stand for them in turn.
+
+def _first_rows(form: ParquetForm, group: RowGroup, budget: int) -> tuple[pa.Table, int]:
+    """The first rows of a row group, and the most bytes they cost.
+
+    Columns whose first pages may be too large are not read: their least and greatest value, which
+    the footer has, stand for them in turn. What the footer tells nothing of is read at any size.
     """
-    group = next((g for g in groups if g.rows), None)
-    if group is None:
-        table = form.schema.empty_table()
-        return _to_pandas(_fitted(table, form.schema, form.schema.names, ()), form, None)
-    chosen = _affordable(group)
-    told = {
-        name: (stats.min, stats.max)
-        for name, stats in group.stats.items()
-        if name not in chosen and name in form.schema.names
-    }
+    told: dict[str, tuple[Any, Any]] = {}
+    spent = 0
+    for name, stats in sorted(group.stats.items(), key=lambda item: item[1].nbytes):
+        # A dictionary and a page of values, each of which writers end at about a megabyte.
+        cost = min(stats.nbytes, 2 << 20)
+        if stats.min is not None and name in form.schema.names and spent + cost > budget:
+            told[name] = (stats.min, stats.max)
+        else:
+            spent += cost
     with _opened(group.file, by_page=True) as parquet:
         there = set(parquet.schema_arrow.names)
         read = [c for c in form.schema.names if c in there and c not in told]
         batches = parquet.iter_batches(
             _SAMPLE_ROWS, row_groups=[group.index], columns=read, use_threads=False
         )
-        table = pa.Table.from_batches([next(iter(batches))])
+        table = pa.Table.from_batches(
+            [next(iter(batches))] if read else [], schema=None if read else pa.schema([])
+        )
     rows = len(table) if read else min(group.rows, _SAMPLE_ROWS)
     for name, ends in told.items():
         values = pa.array([ends[i % 2] for i in range(rows)])
-        table = (table if table.num_columns else pa.table({})).append_column(name, values)
-    table = _fitted(table, form.schema, form.schema.names, ())
-    return _to_pandas(table.slice(0, _SAMPLE_ROWS), form, None)
-
-
-def _affordable(group: RowGroup) -> set[str]:
-    """Stored columns whose first pages fit the budget, the small ones first.
-
-    A nested or unknown one is read at any size: nothing is told of its values.
-    """
-    chosen = {name for name, stats in group.stats.items() if stats.min is None}
-    spent = 0
-    for name, stats in sorted(group.stats.items(), key=lambda item: item[1].nbytes):
-        # A dictionary and a page of values, each of which writers end at about a megabyte.
-        spent += min(stats.nbytes, 2 << 20)
-        if spent > _SAMPLE_BYTES:
-            break
-        chosen.add(name)
-    return chosen
+        table = table.append_column(name, values) if table.num_columns else pa.table({name: values})
+    return table, spent
 
 
 def read_row_groups(
