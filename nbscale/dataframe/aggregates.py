@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from nbscale.dataframe.coding import compact, encode, values_of
-from nbscale.dataframe.columnwise import joined
+from nbscale.dataframe.columnwise import dates_of, joined, unit_of
 
 __all__ = ["Aggregate", "Distinct", "Ends", "Fold", "Grouped", "Mean", "Size", "Spread", "Valid"]
 
@@ -169,10 +169,9 @@ def _as_pandas_holds(values: np.ndarray, dtype: Any, *, difference: bool = False
         missing = np.isnan(values)
         whole = np.where(missing, 0, values).astype(np.int64)
         whole[missing] = np.iinfo(np.int64).min
-        unit = dtype.unit if hasattr(dtype, "unit") else np.datetime_data(dtype)[0]
         if difference:
-            return whole.view(f"m8[{unit}]")
-        return values_of(pd.Series(whole.view(f"{dtype.kind}8[{unit}]")).astype(dtype))
+            return whole.view(f"m8[{unit_of(dtype)}]")
+        return dates_of(whole, dtype)
     if isinstance(dtype, pd.ArrowDtype):
         return pd.array(values, dtype="double[pyarrow]")
     kept = pd.array(np.where(np.isnan(values), 0, values), dtype="Float64")

@@ -29,8 +29,10 @@ __all__ = [
     "Reduction",
     "Spread",
     "Valid",
+    "dates_of",
     "joined",
     "numbers",
+    "unit_of",
 ]
 
 
@@ -100,7 +102,7 @@ def _float_array(value: complex, like: Any) -> Any:
             return np.array([value])
     if like.kind in "mM":
         whole = np.iinfo(np.int64).min if math.isnan(value.real) else int(value.real)
-        return pd.Series(np.array([whole]).view(f"{like.kind}8[{_unit(like)}]")).astype(like).array
+        return dates_of(np.array([whole]), like)
     if isinstance(like, pd.ArrowDtype):
         found = None if math.isnan(value.real) else value
         return pd.array([found], dtype="double[pyarrow]")
@@ -108,8 +110,17 @@ def _float_array(value: complex, like: Any) -> Any:
     return pd.array([found], dtype="Float32" if like.name == "Float32" else "Float64")
 
 
-def _unit(dtype: Any) -> str:
+def unit_of(dtype: Any) -> str:
+    """The unit of dates or time differences."""
     return dtype.unit if hasattr(dtype, "unit") else np.datetime_data(dtype)[0]
+
+
+def dates_of(whole: np.ndarray, dtype: Any) -> Any:
+    """Dates or time differences from their integers."""
+    plain = whole.astype(np.int64, copy=False).view(f"{dtype.kind}8[{unit_of(dtype)}]")
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return pd.DatetimeIndex(plain, tz="UTC").tz_convert(dtype.tz).array
+    return plain
 
 
 # Reducers -----------------------------------------------------------------------------------
@@ -264,7 +275,7 @@ class Moments:
         if self.name == "sem":
             value = value / np.sqrt(n) if n else value
         if dtype.kind == "M":
-            dtype = np.dtype(f"m8[{_unit(dtype)}]")
+            dtype = np.dtype(f"m8[{unit_of(dtype)}]")
         if dtype.kind == "c":
             dtype = np.dtype(np.float64)
         found = _float_array(value, dtype)

@@ -11,6 +11,7 @@ from nbscale.collection import Collection, wrap
 from nbscale.dataframe.columnwise import Extreme, Fold, Mean, Moments, Reducer, Reduction, Valid
 from nbscale.dataframe.distinct import count_distinct, modes, unique, value_counts
 from nbscale.dataframe.elementwise import elementwise
+from nbscale.dataframe.quantile import Median, QuantileOf, Quantiles, SortedColumns
 from nbscale.dataframe.select import Project, missing_column
 
 __all__ = ["FrameReductions", "SeriesReductions"]
@@ -22,37 +23,40 @@ def numeric_columns(schema: pd.DataFrame) -> tuple[Hashable, ...]:
     return tuple(name for name, dtype in schema.dtypes.items() if numeric(dtype))
 
 
-def reduced(subject: Collection, reducer: Reducer, axis: Any, *, numeric_only: bool) -> Any:
-    """The lazy reduction of a series or of each column of a frame."""
-    node: Any = subject._node  # noqa: SLF001
-    if axis not in (0, "index", None) or (axis is None and node.kind == "frame"):
-        msg = (
-            f"{reducer.name}(axis={axis!r}) of a {node.kind} is not supported; axis=0 reduces "
-            "columns, axis=1 rows"
-        )
-        raise ValueError(msg)
-    if numeric_only and node.kind == "frame":
-        node = Project(node, numeric_columns(node.schema))
-    elif numeric_only and not pd.api.types.is_numeric_dtype(node.sample.dtype):
-        msg = f"Series.{reducer.name} with numeric_only=True needs numbers, not {node.sample.dtype}"
-        raise TypeError(msg)
-    return wrap(Reduction(node, reducer), subject)
-
-
 class _Reductions(Collection):
     """Reductions of series and frames alike."""
 
     __slots__ = ()
 
+    def _numeric(self, name: str, axis: Any, numeric_only: bool) -> Any:
+        """The node to reduce down its columns."""
+        node: Any = self._node
+        if axis not in (0, "index") and not (axis is None and node.kind != "frame"):
+            msg = (
+                f"{name}(axis={axis!r}) of a {node.kind} is not supported; axis=0 reduces "
+                "columns, axis=1 rows"
+            )
+            raise ValueError(msg)
+        if numeric_only and node.kind == "frame":
+            return Project(node, numeric_columns(node.schema))
+        if numeric_only and not pd.api.types.is_numeric_dtype(node.sample.dtype):
+            msg = f"Series.{name} with numeric_only=True needs numbers, not {node.sample.dtype}"
+            raise TypeError(msg)
+        return node
+
+    def _rowwise(self, name: str, numeric_only: bool, **options: Any) -> Any:
+        """The same along each row: pandas' own, in each partition."""
+        frame: Any = self
+        if numeric_only:
+            frame = wrap(Project(self._node, numeric_columns(self._node.schema)), self)  # type: ignore[attr-defined]
+        return elementwise(frame, name, by_column=False, axis=1, **options)
+
     def _reduce(
         self, reducer: Reducer, axis: Any, numeric_only: bool = False, **by_row: Any
     ) -> Any:
         if axis in (1, "columns") and self._node.kind == "frame":  # type: ignore[attr-defined]
-            frame: Any = self
-            if numeric_only:
-                frame = wrap(Project(self._node, numeric_columns(self._node.schema)), self)  # type: ignore[attr-defined]
-            return elementwise(frame, reducer.name, by_column=False, axis=1, **by_row)
-        return reduced(self, reducer, axis, numeric_only=numeric_only)
+            return self._rowwise(reducer.name, numeric_only, **by_row)
+        return wrap(Reduction(self._numeric(reducer.name, axis, numeric_only), reducer), self)
 
     def sum(
         self, axis: Any = 0, skipna: bool = True, numeric_only: bool = False, min_count: int = 0
@@ -151,6 +155,28 @@ class _Reductions(Collection):
             Moments("sem", ddof, skipna), axis, numeric_only, skipna=skipna, ddof=ddof
         )
 
+    def median(self, axis: Any = 0, skipna: bool = True, numeric_only: bool = False) -> Any:
+        """The middle value, exactly as pandas has it; cost as in ``quantile``."""
+        if axis in (1, "columns") and self._node.kind == "frame":  # type: ignore[attr-defined]
+            return self._rowwise("median", numeric_only, skipna=skipna)
+        node = self._numeric("median", axis, numeric_only)
+        names = node.schema.columns if node.kind == "frame" else None
+        return wrap(Quantiles(SortedColumns(node), node, Median(names, skipna)), self)
+
+    def _quantile(self, q: Any, axis: Any, numeric_only: bool, interpolation: str) -> Any:
+        single = not pd.api.types.is_list_like(q)
+        wanted = tuple(float(one) for one in ([q] if single else q))
+        if not all(0 <= one <= 1 for one in wanted):
+            msg = "percentiles should all be in the interval [0, 1]"
+            raise ValueError(msg)
+        if axis in (1, "columns"):
+            return self._rowwise("quantile", numeric_only, q=q, interpolation=interpolation)
+        node = self._numeric("quantile", axis, numeric_only)
+        name = node.sample.name if node.kind == "series" else None
+        names = node.schema.columns if node.kind == "frame" else None
+        result = QuantileOf(names, wanted, single, interpolation, name)
+        return wrap(Quantiles(SortedColumns(node), node, result), self)
+
 
 class SeriesReductions(_Reductions):
     """Reductions of a series."""
@@ -160,6 +186,34 @@ class SeriesReductions(_Reductions):
     def count(self) -> Any:
         """Number of values that are there. One pass, no exchange."""
         return self._reduce(Valid(), 0)
+
+    def quantile(self, q: Any = 0.5, interpolation: str = "linear") -> Any:
+        """Quantiles, exactly as pandas has them.
+
+        Parameters
+        ----------
+        q
+            A fraction, or a list of fractions.
+        interpolation
+            ``"linear"``, ``"lower"``, ``"higher"``, ``"midpoint"`` or ``"nearest"``.
+
+        Raises
+        ------
+        ValueError
+            If a fraction lies outside [0, 1].
+
+        Notes
+        -----
+        One pass that sorts each partition and keeps it, then two or three rounds of searches that
+        narrow each quantile down. No exchange; memory beside the sorted columns is small.
+
+        Examples
+        --------
+        >>> import pandas as pd, nbscale.dataframe as nd
+        >>> nd.from_pandas(pd.Series([4, 1, 3, 2]), npartitions=2).quantile(0.5).compute()
+        np.float64(2.5)
+        """
+        return self._quantile(q, 0, False, interpolation)
 
     def any(self, axis: Any = 0, skipna: bool = True) -> Any:
         """Whether any value is true. One pass, no exchange."""
@@ -253,6 +307,16 @@ class FrameReductions(_Reductions):
     def count(self, axis: Any = 0, numeric_only: bool = False) -> Any:
         """Number of values that are there, for each column or row. One pass, no exchange."""
         return self._reduce(Valid(), axis, numeric_only)
+
+    def quantile(
+        self,
+        q: Any = 0.5,
+        axis: Any = 0,
+        numeric_only: bool = False,
+        interpolation: str = "linear",
+    ) -> Any:
+        """Quantiles of each column, exactly as pandas has them; cost as for a series."""
+        return self._quantile(q, axis, numeric_only, interpolation)
 
     def any(self, axis: Any = 0, bool_only: bool = False, skipna: bool = True) -> Any:
         """Whether any value is true, for each column or row. One pass, no exchange."""
