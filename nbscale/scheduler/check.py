@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from nbscale.graph.axismap import All, At
+from nbscale.graph.stage import Stage
 from nbscale.scheduler import policy
 from nbscale.scheduler.machine import Machine
 from nbscale.scheduler.protocol import TaskId
@@ -35,6 +37,9 @@ from nbscale.scheduler.states import (
 
 __all__ = ["Checker", "validate"]
 
+_Edge: TypeAlias = tuple[int, bool, list[Sequence[int]]]
+"""The producer, whether all tasks read the same, and what each task reads."""
+
 _IN_MEMORY = (HELD, SPILLING, LOADING)
 
 
@@ -44,13 +49,11 @@ def validate(machine: Machine) -> None:
 
 
 class Checker:
-    """Checks a machine again and again; remembers what the stages' maps say.
-
-    Good for one machine and its clones: runs are told apart by their numbers.
-    """
+    """Checks machines again and again; remembers what the stages' maps say."""
 
     def __init__(self) -> None:
-        self._reads: dict[tuple[int, int], list[tuple[int, bool, list[Sequence[int]]]]] = {}
+        # By identity: hashing a stage costs more. The stage is kept, so that its id stays its own.
+        self._reads: dict[int, tuple[Stage, list[_Edge]]] = {}
 
     def check(self, machine: Machine) -> None:
         """AssertionError says what does not hold."""
@@ -60,22 +63,20 @@ class Checker:
         _check_memory(machine)
         self._check_rules(machine)
 
-    def _edges(
-        self, run: RunRecord, record: StageRecord
-    ) -> list[tuple[int, bool, list[Sequence[int]]]]:
-        """For each edge: the producer, whether all read the same, and what each task reads."""
-        found = self._reads.get((run.number, record.number))
-        if found is None:
-            stage = record.stage
-            found = []
-            for edge in stage.edges:
-                producer = run.stages[edge.producer].stage
-                common = producer is not stage and all(isinstance(m, (All, At)) for m in edge.maps)
-                reads: list[Sequence[int]] = [
-                    [int(j) for j in stage.reads(t, edge, producer)] for t in range(record.n)
-                ]
-                found.append((edge.producer, common, reads))
-            self._reads[run.number, record.number] = found
+    def _edges(self, run: RunRecord, record: StageRecord) -> list[_Edge]:
+        stage = record.stage
+        known = self._reads.get(id(stage))
+        if known is not None:
+            return known[1]
+        found: list[_Edge] = []
+        for edge in stage.edges:
+            producer = run.stages[edge.producer].stage
+            common = producer is not stage and all(isinstance(m, (All, At)) for m in edge.maps)
+            reads: list[Sequence[int]] = [
+                [int(j) for j in stage.reads(t, edge, producer)] for t in range(record.n)
+            ]
+            found.append((edge.producer, common, reads))
+        self._reads[id(stage)] = (stage, found)
         return found
 
     # One run -------------------------------------------------------------------------------

@@ -69,7 +69,8 @@ class Ledger:
 
     def peak(self, record: StageRecord, inputs: int) -> int:
         """Bytes a task is expected to need above what is held."""
-        return inputs + 2 * self.output(record, inputs) + record.scratch
+        output = record.out if record.known else self.output(record, inputs)
+        return inputs + 2 * output + record.scratch
 
     def allows(self, record: StageRecord, peak: int) -> bool:
         """Whether a task may start now, beside what is held and given out.
@@ -80,9 +81,9 @@ class Ledger:
         left = self.budget - self.held - self.promised - peak
         if left < 0:
             return False
-        if record.known >= _SURE or 2 * left >= self.budget or record.stage.nbytes is not None:
+        if record.known >= _SURE or 2 * left >= self.budget:
             return True
-        return record.busy <= record.known
+        return record.busy <= record.known or record.stage.nbytes is not None
 
     def measure(self, record: StageRecord, nbytes: int, peak: int) -> None:
         """Learn from a task that is done: the most seen lately, fading by a sixteenth a task."""

@@ -124,11 +124,10 @@ def candidates(run: RunRecord, blocked: tuple[int, int]) -> Generator[tuple[Stag
     seen: dict[tuple[int, int], StageRecord] = {}
     try:
         while len(seen) <= _LOOK_AHEAD:
-            head = run.first_ready()
+            head = run.take_first()
             if head is None:
                 break
             record, task = head
-            run.pop(record, task)
             if (record.number, task) in seen:
                 continue
             seen[record.number, task] = record

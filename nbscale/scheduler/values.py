@@ -30,6 +30,8 @@ from nbscale.scheduler.states import (
 
 __all__ = ["Values"]
 
+_named = tuple.__new__  # half the time of the constructor of a named tuple
+
 
 class Values:
     """The machine's state, and what happens to it when a value comes or goes.
@@ -53,6 +55,8 @@ class Values:
         free memory.
     spilling
         Bytes on their way to the disk.
+    evicted
+        Some value has left memory that is still needed.
     """
 
     def __init__(
@@ -77,12 +81,13 @@ class Values:
         self.blocked: TaskId | None = None
         self.overtaken = 0
         self.spilling = 0
+        self.evicted = False
         self._queue = max(1, queue)
         self._actions: list[Action] = []
 
     def clone(self) -> Self:
         """A machine in the same state that goes its own way. Costs a copy of every column."""
-        copy = type(self)(0)
+        copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy.ledger = self.ledger.clone()
         copy.runs = {n: run.clone() for n, run in self.runs.items()}
@@ -92,7 +97,7 @@ class Values:
         copy.fetching = {n: Fetch(f.reserved, f.missing) for n, f in self.fetching.items()}
         copy.fetched = self.fetched.copy()
         copy.awaited = {value: readers[:] for value, readers in self.awaited.items()}
-        copy._actions = []  # noqa: SLF001 - a clone is of this class
+        copy._actions = []
         return copy
 
     # Values that come and go ----------------------------------------------------------------
@@ -163,13 +168,14 @@ class Values:
     def _let_go(self, run: RunRecord, record: StageRecord, task: int) -> None:
         """Nobody needs a value: drop it, or do not make it. What is in other hands comes back."""
         state = record.state[task]
-        if state in (HELD, SPILLED, LOST):
+        if state == HELD or state in (SPILLED, LOST):
             nbytes = record.size.pop(task)
-            record.nbytes -= nbytes
-            if state == HELD:
-                self.ledger.held -= nbytes
+            if nbytes:
+                record.nbytes -= nbytes
+                if state == HELD:
+                    self.ledger.held -= nbytes
             if state != LOST:
-                self._actions.append(Drop(TaskId(run.number, record.number, task)))
+                self._actions.append(Drop(_named(TaskId, (run.number, record.number, task))))
             move(record, task, GONE)
             if record.common_outs:
                 self._close_gates(record, task)

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from nbscale.graph.axismap import All, At, AxisMap, Coords, Listed, bounds
+from nbscale.graph.axismap import All, At, AxisMap, Coords, Group, Listed, bounds
 from nbscale.graph.intervals import IntArray
 from nbscale.graph.stage import Edge, Stage, flat_block
 
@@ -105,6 +105,9 @@ def _directions(
         return _itself, _itself
     if len(stage.grid) == 1 and edge.axes == (0,):
         m = edge.maps[0]
+        if isinstance(m, Group):
+            k, n = m.k, m.n_in
+            return lambda i: range(i * k, min(i * k + k, n)), lambda j: (j // k,)
         return _Line(m.inputs), _Line(m.consumers)
     to_producer = _Grid(stage.grid, producer.grid, _reads_by_axis(edge))
     if len(set(edge.axes)) == len(edge.axes) and min(edge.axes) >= 0:

@@ -76,7 +76,8 @@ def _listed(rng: random.Random, n_out: int, n_in: int, *, below: bool = False) -
 def random_edge(rng: random.Random, grid: Sequence[int], producer: Stage) -> Edge:
     """Any edge from a producer to a stage with this grid."""
     drivers = [*range(len(grid)), *range(len(grid)), -1]
-    axes, maps = [], []
+    axes: list[int] = []
+    maps: list[AxisMap] = []
     straight = tuple(grid) == producer.grid and rng.random() < 0.4
     for axis, n in enumerate(producer.grid):
         a = axis if straight else rng.choice(drivers)
