@@ -168,6 +168,7 @@ class Driver:
             if run.over:
                 continue
             if work.dead:
+                work.table.pop(action.task.task, None)
                 if run.stopping.pop(action.task, None) is not None:
                     self._busy -= 1
                     self._signals.append(Stopped(action.worker, action.task))

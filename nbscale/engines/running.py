@@ -78,9 +78,7 @@ class Running:
     def grow(self, grow: Grow, store: KernelStore) -> Grown:
         """Make new stages ready and forget those taken back; return what the machine is told."""
         for number in grow.retract:
-            work = self.works[number]
-            work.dead = True
-            work.table.clear()
+            self.works[number].dead = True
             self._watches.pop(number, None)
         for stage in grow.stages:
             self._add(stage, store)

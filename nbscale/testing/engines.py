@@ -258,6 +258,28 @@ class EngineTests:
         assert (failure.stage, failure.task) == (0, 3)
         assert failure.signal.fact == {"column": "text"}
 
+    def test_values_taken_back_are_gone(self, engine: Engine) -> None:
+        made: list[weakref.ref[_Object]] = []
+
+        def narrow(index: tuple[int, ...]) -> _Object:
+            if index[0] == 7:
+                raise Replan("key", "wider")
+            value = _Object()
+            made.append(weakref.ref(value))
+            return value
+
+        def last(index: tuple[int, ...], values: list[int]) -> int:
+            gc.collect()
+            return sum(ref() is not None for ref in made)
+
+        a = stage(0, 8, narrow)
+        b = stage(1, 1, last, everything(a), result=0)
+        c = stage(2, 100, _index)
+        d = stage(3, 1, last, everything(c), result=0)
+        job = Script(Grow((a, b), sealed=True), Grow((c, d), sealed=True, retract=(0, 1)))
+        assert run(engine, job) == [0]
+        assert made
+
     def test_sizes_are_told_to_the_job(self, engine: Engine) -> None:
         a = stage(0, 3, lambda index: np.zeros(index[0] + 1), value_of="key", result=0)
         job = plain(a)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -122,6 +124,49 @@ def test_what_is_done_is_told_before_a_long_task_if_somebody_idles():
         desk.items.put(None)
     for thread in threads:
         thread.join(60)
+
+
+def test_somebody_idles_while_another_fetches_the_next_task():
+    """Both were idle and one was faster: what it has done must not wait for what it does."""
+    waker = Waker()
+    desk = Desk(waker)
+    seen = []
+
+    def kernel(index):
+        seen.append(waker.count)
+
+    made = work(kernel)
+    for task in range(3):
+        desk.items.put(item(made, task))
+    desk.items.put(None)
+    desk.idle.append(None)
+    waker.told.clear()
+    desk.heard()
+    work_off(desk, Station(), deadline(None), interruptible=False)
+    assert seen == [0, 1, 1]
+
+
+def test_an_error_that_is_gone_lets_the_inputs_go_at_once():
+    class Big:
+        pass
+
+    gone = []
+
+    def kernel(index):
+        value = Big()
+        gone.append(weakref.ref(value))
+        raise ValueError
+
+    desk = Desk(Waker())
+    desk.items.put(item(work(kernel), 0))
+    desk.items.put(None)
+    gc.disable()
+    try:
+        work_off(desk, Station(), deadline(None), interruptible=False)
+        desk.outcomes.clear()
+        assert gone[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_a_thread_that_was_given_up_ends_after_its_task():

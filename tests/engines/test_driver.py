@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import gc
 import threading
@@ -12,10 +13,14 @@ import pytest
 
 from nbscale import config
 from nbscale.engines.base import RunInfo, load_engine
+from nbscale.engines.driver import Driver
+from nbscale.engines.running import Running
+from nbscale.engines.task import Work
 from nbscale.errors import NbscaleError, RunCancelled, Stuck, TaskMemoryError, WorkerLost
 from nbscale.graph.job import Grow, Replan, Watch
 from nbscale.scheduler.machine import Machine
 from nbscale.scheduler.protocol import Cancel, Fail, Grown, TaskDone
+from nbscale.store.base import KernelStore
 from nbscale.testing.jobs import Results, Script, each, everything, plain, run, stage
 
 
@@ -193,6 +198,38 @@ def test_a_machine_that_does_not_answer_a_cancel_is_named(engine, monkeypatch):
     # The cancel was lost, so the run goes on to its end: nothing hangs.
     ticket.wait()
     assert fine(engine)
+
+
+class Posts:
+    """Stands for the loop: keeps what is posted."""
+
+    def __init__(self):
+        self.posted = []
+
+    def post(self, call, *args):
+        self.posted.append((call, args))
+
+
+def test_outcomes_that_come_while_others_are_heard_wait_for_their_turn():
+    loop = Posts()
+    driver = Driver(loop, 10**9, 1, KernelStore())
+    running = Running(plain(), RunInfo(1), Results(), None, "test", None)
+    running.over = True  # so that an outcome is only counted
+    work = Work(running, 1, stage(0, 9, lambda index: 0), {}, {}, None, None)
+
+    outcome = (work, None, None, 0.0, None)
+    later = [outcome] * 10
+
+    class Growing(collections.deque):
+        def popleft(self):
+            if later:
+                self.append(later.pop())
+            return super().popleft()
+
+    driver.desk.outcomes = Growing([outcome] * 3)
+    driver._hear()
+    assert len(later) == 7
+    assert len(loop.posted) == 1
 
 
 def test_closing_stops_what_runs():

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 
@@ -80,6 +81,19 @@ def test_a_mistake_is_reported_and_survived(one, monkeypatch):
 
 def test_nothing_may_be_computed_on_it(one):
     assert isinstance(result(one, forbid_here), EngineError)
+
+
+def test_what_was_posted_is_not_held_while_nothing_comes(one):
+    class Big:
+        pass
+
+    gone = threading.Event()
+    value = Big()
+    watch = weakref.ref(value, lambda _: gone.set())
+    one.post(id, value)
+    del value
+    assert gone.wait(60)
+    assert watch() is None
 
 
 def test_there_is_one_for_the_process():
