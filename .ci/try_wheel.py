@@ -60,9 +60,10 @@ def main(dist: Path) -> None:
         raise ValueError(f"{wheel.name} is not for every machine: expected py3-none-any")
     checkout = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory() as place:
-        venv.create(Path(place) / "env", with_pip=True)
+        venv.create(Path(place) / "env")
         python = str(Path(place) / "env" / "bin" / "python")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", str(wheel)], check=True)
+        pip = [sys.executable, "-m", "pip", "--python", python]
+        subprocess.run([*pip, "install", "--quiet", str(wheel)], check=True)
         subprocess.run([python, "-I", "-c", MAIN_JOB, str(checkout)], check=True, cwd=place)
 
 
