@@ -25,6 +25,7 @@ __all__ = [
     "Fold",
     "Mean",
     "Moments",
+    "Monotonic",
     "Reducer",
     "Reduction",
     "Spread",
@@ -50,7 +51,7 @@ class Reducer(Protocol):
     def combine(self, states: Sequence[Any]) -> Any:
         """One state of several."""
 
-    def final(self, state: Any, alone: bool = False) -> Any:
+    def final(self, state: Any, *, alone: bool = False) -> Any:
         """An array or Series of one value, or of none if there is nothing to reduce.
 
         Columns that are not ``alone`` have one value or none together.
@@ -164,7 +165,7 @@ class Fold:
             return _reduced(together, self.name, skipna=skipna), there, empty
         return (values[0] if values else None), there, empty
 
-    def final(self, state: tuple[Any, int, Any], alone: bool = False) -> Any:
+    def final(self, state: tuple[Any, int, Any], *, alone: bool = False) -> Any:
         value, there, empty = state
         if self.min_count > 0 and there < self.min_count:
             return empty.array if alone else _reduced(empty, self.name, min_count=1)
@@ -200,7 +201,7 @@ class Mean:
         total = np.asarray([total for total, _, _ in states]).sum()
         return total, sum(n for _, n, _ in states), states[0][2]
 
-    def final(self, state: tuple[Any, int, Any], alone: bool = False) -> Any:
+    def final(self, state: tuple[Any, int, Any], *, alone: bool = False) -> Any:
         total, n, dtype = state
         found = _float_array(total / n if n else np.nan, dtype)
         return found if n or self.skipna or np.isnan(total) else found[:0]
@@ -265,7 +266,7 @@ class Moments:
             spread, lacking = spread.merged(other), lacking or lacks
         return spread, lacking, dtype
 
-    def final(self, state: tuple[Spread, bool, Any], alone: bool = False) -> Any:
+    def final(self, state: tuple[Spread, bool, Any], *, alone: bool = False) -> Any:
         spread, lacking, dtype = state
         n = spread.n
         known = n > self.ddof and not (lacking and not self.skipna)
@@ -301,7 +302,7 @@ class Valid:
     def combine(self, states: Sequence[int]) -> int:
         return sum(states)
 
-    def final(self, state: int, alone: bool = False) -> Any:
+    def final(self, state: int, *, alone: bool = False) -> Any:
         return np.array([state], dtype=np.int64)
 
     def close(self, column: Any) -> Any:
@@ -343,7 +344,7 @@ class Extreme:
         # The row itself and not its copy, so that its label keeps its type.
         return some[getattr(together, f"arg{self.name[3:]}")()], lacking
 
-    def final(self, state: tuple[pd.Series, bool], alone: bool = False) -> Any:
+    def final(self, state: tuple[pd.Series, bool], *, alone: bool = False) -> Any:
         column, lacking = state
         if lacking and not self.skipna:
             column = column.where(False)  # pandas then raises what it raises for missing values
@@ -351,6 +352,31 @@ class Extreme:
 
     def close(self, column: Any) -> Any:
         return getattr(column, self.name)(skipna=self.skipna)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Monotonic:
+    """Whether values ascend, or descend: true in each partition and from one to the next."""
+
+    name: str
+
+    def reference(self, value: Any) -> Any:
+        return bool(getattr(value, self.name))
+
+    def partial(self, column: pd.Series) -> tuple[bool, pd.Series]:
+        ends = column if len(column) < 2 else column.iloc[[0, -1]]
+        return bool(getattr(column, self.name)), ends
+
+    def combine(self, states: Sequence[tuple[bool, pd.Series]]) -> tuple[bool, pd.Series]:
+        holds, ends = self.partial(pd.concat([ends for _, ends in states]))
+        return holds and all(ok for ok, _ in states), ends
+
+    def final(self, state: tuple[bool, pd.Series], *, alone: bool = False) -> Any:
+        del alone
+        return np.array([state[0]])
+
+    def close(self, column: Any) -> Any:
+        return bool(column.iloc[0])
 
 
 # The node -----------------------------------------------------------------------------------
@@ -381,7 +407,8 @@ class Reduction(FrameReduce):
 
     def needs(self, need: Need) -> tuple[Need, ...]:
         by_label = isinstance(self.reducer, Extreme)
-        ordered = by_label or self.reducer.name == "sum"  # text is added up in order
+        ordered = by_label or isinstance(self.reducer, Monotonic)
+        ordered |= self.reducer.name == "sum"  # text is added up in order
         return (Need(None, index=by_label, order=ordered),)
 
 

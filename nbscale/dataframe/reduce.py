@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
 
 from nbscale.collection import Collection, wrap
-from nbscale.dataframe.columnwise import Extreme, Fold, Mean, Moments, Reducer, Reduction, Valid
+from nbscale.dataframe.align import aligned
+from nbscale.dataframe.columnwise import (
+    Extreme,
+    Fold,
+    Mean,
+    Moments,
+    Monotonic,
+    Reducer,
+    Reduction,
+    Valid,
+)
+from nbscale.dataframe.combine import combined
 from nbscale.dataframe.distinct import count_distinct, modes, unique, value_counts
 from nbscale.dataframe.elementwise import elementwise
+from nbscale.dataframe.pairwise import Beside, PairMoments, Pairwise
 from nbscale.dataframe.quantile import Median, QuantileOf, Quantiles, SortedColumns
+from nbscale.dataframe.rows import CountRows
 from nbscale.dataframe.select import Project, missing_column
+from nbscale.dataframe.summary import aggregate, describe
 
 __all__ = ["FrameReductions", "SeriesReductions"]
 
@@ -177,6 +192,60 @@ class _Reductions(Collection):
         result = QuantileOf(names, wanted, single, interpolation, name)
         return wrap(Quantiles(SortedColumns(node), node, result), self)
 
+    def aggregate(self, func: Any = None, axis: Any = 0, **named: Any) -> Any:
+        """Several reductions at once.
+
+        Parameters
+        ----------
+        func
+            The name of a reduction, a list of names, or for a frame a dict from column to name or
+            list of names.
+        axis
+            0 only.
+        named
+            Instead of ``func``: ``total=("x", "sum")`` for a frame, ``total="sum"`` for a series.
+
+        Raises
+        ------
+        NotImplementedError
+            For functions of one's own.
+
+        Notes
+        -----
+        One pass for all reductions that need one; ``median`` and ``nunique`` cost what they cost
+        alone.
+
+        Examples
+        --------
+        >>> import pandas as pd, nbscale.dataframe as nd
+        >>> df = nd.from_pandas(pd.DataFrame({"x": [1, 2, 3]}), npartitions=2)
+        >>> df.x.agg(["min", "max"]).compute().to_dict()
+        {'min': 1, 'max': 3}
+        """
+        if axis not in (0, "index"):
+            msg = "agg reduces columns: axis=0; use the method with axis=1 for rows"
+            raise NotImplementedError(msg)
+        return aggregate(self, func, named)
+
+    agg = aggregate
+
+    def describe(self, percentiles: Any = None, include: Any = None, exclude: Any = None) -> Any:
+        """Count, mean, spread and exact quantiles, or count, distinct and most frequent value.
+
+        Parameters
+        ----------
+        percentiles
+            Quantiles as fractions; by default the quartiles.
+        include, exclude
+            Dtypes of columns, as in ``select_dtypes``, or ``"all"``; by default numbers and dates.
+
+        Notes
+        -----
+        One pass for count, mean, spread and extremes, and beside it what ``quantile`` and
+        ``value_counts`` cost.
+        """
+        return describe(self, percentiles, include, exclude)
+
 
 class SeriesReductions(_Reductions):
     """Reductions of a series."""
@@ -298,6 +367,67 @@ class SeriesReductions(_Reductions):
         """The most frequent values, sorted; cost as in ``nunique``."""
         return modes(self, dropna=dropna)
 
+    def corr(self, other: Any, method: str = "pearson", min_periods: int | None = None) -> Any:
+        """Correlation with another series, where both have values; indexes are aligned.
+
+        One pass. ``method`` is ``"pearson"``: ranks would need a sort.
+        """
+        _check_method(method)
+        return self._paired(other, PairMoments("corr", min_periods))
+
+    def cov(self, other: Any, min_periods: int | None = None, ddof: int = 1) -> Any:
+        """Covariance with another series, where both have values; indexes are aligned.
+
+        One pass.
+        """
+        return self._paired(other, PairMoments("cov", min_periods, ddof))
+
+    def _paired(self, other: Any, moments: PairMoments) -> Any:
+        if not isinstance(other, Collection):
+            msg = f"{moments.method} needs a lazy Series, not {type(other).__name__}"
+            raise TypeError(msg)
+        left, right = aligned(self._node, other._node)  # noqa: SLF001
+        return wrap(Pairwise(Beside(left, right), moments, single=True), self, other)
+
+    @property
+    def size(self) -> Any:
+        """Number of rows, as a lazy scalar."""
+        return wrap(CountRows(self._node), self)
+
+    @property
+    def is_unique(self) -> Any:
+        """Whether no value is there twice, as a lazy scalar; cost as in ``nunique``."""
+        distinct = count_distinct(self, dropna=False)._node  # noqa: SLF001
+        return wrap(combined([distinct, CountRows(self._node)], _equal), self)
+
+    @property
+    def is_monotonic_increasing(self) -> Any:
+        """Whether no value is below the one before, as a lazy scalar. One pass."""
+        return self._reduce(Monotonic("is_monotonic_increasing"), 0)
+
+    @property
+    def is_monotonic_decreasing(self) -> Any:
+        """Whether no value is above the one before, as a lazy scalar. One pass."""
+        return self._reduce(Monotonic("is_monotonic_decreasing"), 0)
+
+
+def _equal(values: list[Any]) -> bool:
+    return bool(values[0] == values[1])
+
+
+def _check_method(method: str) -> None:
+    if method != "pearson":
+        msg = f"corr(method={method!r}) is not supported, since ranks need a sort; use 'pearson'"
+        raise NotImplementedError(msg)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Times:
+    columns: int
+
+    def __call__(self, values: list[Any]) -> int:
+        return int(values[0]) * self.columns
+
 
 class FrameReductions(_Reductions):
     """Reductions of a frame."""
@@ -386,3 +516,27 @@ class FrameReductions(_Reductions):
             dropna=dropna,
             levels=not single,
         )
+
+    def corr(
+        self, method: str = "pearson", min_periods: int = 1, numeric_only: bool = False
+    ) -> Any:
+        """Correlation of every pair of columns, where both have values.
+
+        One pass; memory grows with the square of the number of columns. ``method`` is
+        ``"pearson"``: ranks would need a sort.
+        """
+        _check_method(method)
+        return self._pairwise(PairMoments("corr", min_periods), numeric_only)
+
+    def cov(self, min_periods: int | None = None, ddof: int = 1, numeric_only: bool = False) -> Any:
+        """Covariance of every pair of columns, where both have values; cost as in ``corr``."""
+        return self._pairwise(PairMoments("cov", min_periods, ddof), numeric_only)
+
+    def _pairwise(self, moments: PairMoments, numeric_only: bool) -> Any:
+        return wrap(Pairwise(self._numeric(moments.method, 0, numeric_only), moments), self)
+
+    @property
+    def size(self) -> Any:
+        """Number of values, rows times columns, as a lazy scalar."""
+        node: Any = self._node
+        return wrap(combined([CountRows(node)], _Times(len(node.columns))), self)
