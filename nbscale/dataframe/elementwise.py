@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from nbscale.collection import Collection, wrap
-from nbscale.dataframe.align import aligned
+from nbscale.dataframe.align import aligned, aligned_to, identical, spread
 from nbscale.dataframe.node import Frame, FrameMap
 from nbscale.dataframe.select import Project, missing_column
 from nbscale.expr.function import capture
@@ -112,17 +112,45 @@ def elementwise(
 ) -> Any:
     """The collection of a row-wise method of pandas'; lazy arguments are aligned first."""
     lazy = [a for a in args if isinstance(a, Collection)]
-    nodes = aligned(subject._node, *[a._node for a in lazy])  # noqa: SLF001
-    queue = iter(nodes[1:])
+    first, method, others = _meeting(subject._node, method, [a._node for a in lazy])  # noqa: SLF001
+    queue = iter(others)
     filled = tuple(next(queue) if isinstance(a, Collection) else _plain(a) for a in args)
     node = Elementwise(
-        nodes[0],
+        first,
         method,
         filled,
         tuple((k, _plain(v)) for k, v in kwargs.items()),
         by_column,
     )
     return wrap(node, subject, *lazy)
+
+
+_COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
+_ON_THE_SUBJECT = frozenset({"where", "mask", "fillna"})
+"""Methods that bring their arguments to the rows of the subject, as pandas does."""
+
+
+def _meeting(
+    subject: Any, method: str, others: Sequence[Any]
+) -> tuple[Node, str, Sequence[Node]]:
+    """The subject and the other operands on the rows on which they meet in pandas."""
+    if not others:
+        return subject, method, others
+    kind, _, name = method.rpartition(".")
+    operation = kind in ("operator", "reversed")
+    kinds = [other.kind for other in others]
+    if operation and subject.kind == "series" and kinds == ["frame"]:
+        # Frame and series meet along the columns, whichever comes first.
+        other_way = "reversed" if kind == "operator" else "operator"
+        return others[0], f"{other_way}.{name}", [spread(subject)]
+    if subject.kind == "frame" and kinds == ["series"] and (operation or name == "fillna"):
+        return subject, method, [spread(others[0])]
+    if operation and name in _COMPARISONS:
+        return subject, method, [identical(subject, other) for other in others]
+    if method in _ON_THE_SUBJECT:
+        return subject, method, aligned_to(subject, *others)
+    first, *rest = aligned(subject, *others)
+    return first, method, rest
 
 
 def _plain(value: Any) -> Any:
@@ -371,6 +399,9 @@ class ElementwiseMethods(Collection):
 
     def mask(self, cond: Any, other: Any = np.nan) -> Self:
         """Put ``other`` where ``cond`` is true. Indexes are aligned."""
+        if isinstance(cond, Collection):
+            # Rows that the condition lacks count as true, as in pandas.
+            return self.where(~cond, other)  # type: ignore[operator]
         return elementwise(self, "mask", cond, other, by_column=_by_column(cond, other))  # type: ignore[no-any-return]
 
     def map_partitions(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -440,8 +471,8 @@ class FrameElementwise(ElementwiseMethods):
 
     def _assigned(self, name: Hashable, value: Any) -> Self:
         if isinstance(value, Collection):
-            frame, series = aligned(self._node, value._node)  # noqa: SLF001
-            return wrap(Assign(frame, (name,), (series,)), self, value)  # type: ignore[no-any-return]
+            (series,) = aligned_to(self._node, value._node)  # noqa: SLF001
+            return wrap(Assign(self._node, (name,), (series,)), self, value)  # type: ignore[no-any-return]
         return wrap(Assign(self._node, (name,), (_plain(value),)), self)  # type: ignore[no-any-return]
 
     def drop(

@@ -39,6 +39,8 @@ __all__ = [
     "pieces_by",
     "quantile_cuts",
     "require",
+    "resized",
+    "settled",
 ]
 
 TAG = "\x00row"
@@ -219,7 +221,7 @@ class RepartitionLike(FrameAdaptive):
         return self.like.grid
 
     def reference(self, *inputs: Any) -> Any:
-        return inputs[0]
+        return resized(*inputs)
 
     def _make_layout(self) -> Layout:
         below, like = self.input.layout, self.like.layout  # type: ignore[attr-defined]
@@ -239,7 +241,14 @@ class RepartitionLike(FrameAdaptive):
                 "rows that are matched by position must be equally many"
             )
             raise ValueError(msg)
-        return cut_at(self.input, mine, theirs)
+        return settled(self, cut_at(self.input, mine, theirs))
+
+
+def resized(sample: Any, like: Any) -> Any:
+    """As many rows of a sample as another has, with its labels: real rows, again and again."""
+    if not len(sample) or not len(like):
+        return sample[:0]
+    return sample.take(np.resize(np.arange(len(sample)), len(like))).set_axis(like.index)
 
 
 def bounds_of(lengths: Sequence[int]) -> tuple[int, ...]:
@@ -453,6 +462,57 @@ def as_range(value: Any) -> Any:
     first = int(labels[0]) if len(labels) else 0
     counted = pd.RangeIndex(first, first + step * len(labels), step, name=index.name)
     return value.set_axis(counted)
+
+
+# What adaptive work becomes ---------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Example:
+    """A sample as a parameter of a node, known by the key of the node it belongs to."""
+
+    key: str
+    rows: Any
+
+
+class Settled(FrameMap):
+    """What an adaptive node became, with the sample and the layout that node had.
+
+    Those who read it were made, and checked, with that sample: they must find it again.
+    """
+
+    input: Node
+    example: Example
+    lies: Layout
+
+    row_preserving = True
+    column_local = True
+    carries_index = True
+
+    @property
+    def label(self) -> str:
+        return self.input.label
+
+    def kernel(self) -> Kernel:
+        return _itself
+
+    def needs(self, need: Need) -> tuple[Need, ...]:
+        return (need,)
+
+    def _make_sample(self) -> Any:
+        return self.example.rows
+
+    def _make_layout(self) -> Layout:
+        return self.lies
+
+
+def _itself(_index: Index, value: Any) -> Any:
+    return value
+
+
+def settled(adaptive: FrameAdaptive, node: Node) -> Node:
+    """The node that an adaptive one became, in its place."""
+    return Settled(node, Example(adaptive.key, adaptive.sample), adaptive.layout)
 
 
 # The one way to ask for a layout ------------------------------------------------------------
