@@ -298,7 +298,7 @@ def picked(cut: Cut, pick: Pick) -> tuple[Cut, IntArray]:
     Examples
     --------
     >>> picked(Cut(10, 4), (9, -3, 3))
-    (3 in 3, array([2, 1, 0]))
+    (3/1, array([2, 1, 0]))
     """
     start, step, count = pick
     if step == 1 and count == cut.length:

@@ -331,7 +331,7 @@ def arange(
     --------
     >>> import nbscale.array as na
     >>> na.arange(2, 12, 3).compute()
-    array([2, 5, 8, 11])
+    array([ 2,  5,  8, 11])
     """
     given = [v for v in (start, stop, step) if v is not None]
     if dtype is not None:

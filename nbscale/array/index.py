@@ -16,6 +16,7 @@ from nbscale.array.create import filled
 from nbscale.array.io import asarray
 from nbscale.array.node import ArrayBase, ArrayNode, Constant, Picks
 from nbscale.array.reshape import reshaped
+from nbscale.array.select import selected
 from nbscale.collection import public
 from nbscale.expr.node import Exchange, Index, Kernel, Map, Read
 from nbscale.graph.axismap import AxisMap, Each, Ranges, Window
@@ -188,6 +189,10 @@ def _is_array(item: Any) -> bool:
 def _items(index: Any, shape: Sequence[int]) -> list[Any]:
     """The index with one item for each axis, and None for new ones; arrays are NumPy's."""
     items = list(index) if isinstance(index, tuple) else [index]
+    if any(isinstance(item, ArrayBase) and item.ndim for item in items):
+        raise NotImplementedError(
+            "a lazy array can be an index alone, as a mask; otherwise compute it first"
+        )
     items = [np.asarray(item) if _is_array(item) else item for item in items]
     used = sum(
         item.ndim if isinstance(item, np.ndarray) and item.dtype == bool else 1
@@ -320,6 +325,9 @@ class IndexMethods(ArrayBase):
     __slots__ = ()
 
     def __getitem__(self, index: Any) -> Self:
+        if isinstance(index, ArrayBase) and (index.ndim or index.dtype == bool):
+            mask = index._node  # noqa: SLF001 - arrays are this package's
+            return self._new(selected(self._node, mask), index)
         return self._new(getitem(self._node, index))
 
     def __setitem__(self, index: Any, value: Any) -> None:

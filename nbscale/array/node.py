@@ -80,7 +80,6 @@ class ArrayNode(Node):
             cuts=cuts,
             dtype=dtype,
             _shape=tuple([cut.length for cut in cuts]),
-            _grid=tuple([cut.n for cut in cuts]),
         )
 
     @property
@@ -90,7 +89,8 @@ class ArrayNode(Node):
 
     @property
     def grid(self) -> tuple[int, ...]:
-        return self.__dict__["_grid"]
+        # Asked before ``validate``, too, when there are no cuts yet: a LookupError says so.
+        return tuple([cut.n for cut in self.__dict__["cuts"]])
 
     @property
     def ndim(self) -> int:

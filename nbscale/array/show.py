@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from nbscale.array.chunks import Cut, count_chunks, largest
 from nbscale.array.node import ArrayNode
+from nbscale.expr.node import Adaptive
 from nbscale.units import format_bytes, format_count
 
 __all__ = ["as_html", "as_text"]
@@ -17,6 +18,8 @@ _MOST_LINES = 24
 
 def as_text(node: ArrayNode) -> str:
     """One line: shape, dtype, size of chunks."""
+    if isinstance(node, Adaptive):
+        return f"nbscale.Array<{node.label}, shape known when computed, dtype={node.dtype}>"
     shape = "(" + ", ".join(map(str, node.shape)) + ("," if node.ndim == 1 else "") + ")"
     size = tuple(cut.size for cut in node.cuts)
     return f"nbscale.Array<{node.label}, shape={shape}, dtype={node.dtype}, chunksize={size}>"
@@ -24,6 +27,8 @@ def as_text(node: ArrayNode) -> str:
 
 def as_html(node: ArrayNode) -> str:
     """A table of bytes, shape and chunks, and a drawing of the last two axes' chunks."""
+    if isinstance(node, Adaptive):
+        return html.escape(as_text(node))
     total = node.dtype.itemsize
     for n in node.shape:
         total *= n

@@ -361,6 +361,10 @@ def _indexing():
         Case("take", lambda x, y: np.take(x, [1, 8, 4], axis=1), two=True, on=TWO_AXES),
         Case("take flat", lambda x, y: x.take([11, 3, 60]), two=True, on=TWO_AXES),
         Case("take one", lambda x, y: x.take(3, axis=1), two=True, on=TWO_AXES),
+        Case("lazy mask", lambda x, y: x[x > 1], two=True, on=REAL),
+        Case("lazy mask of rows", lambda x, y: x[x[:, 0] > 0], two=True, on=TWO_AXES),
+        Case("lazy mask of none", lambda x, y: x[x > 99][:3], two=True, on=("ints",)),
+        Case("lazy mask, then work", lambda x, y: (x[x > 1] * 2).sum(), "sum", True, on=SOME),
         Case("flip", lambda x, y: np.flip(x), two=True),
         Case("flip axis", lambda x, y: np.flip(x, axis=1), two=True),
     ]
