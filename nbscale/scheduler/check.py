@@ -225,6 +225,9 @@ def _check_hands(machine: Machine) -> None:
         _check(not run.outcome or run.outside > 0, "should have ended", run.number)
         _check((run.number in machine.turn) == (not run.outcome), "turn", run.number)
     _check(not running, "workers hold tasks that do not run", list(running))
+    for name in machine.anew:
+        state = machine.runs[name.run].stages[name.stage].state[name.task]
+        _check(state <= PARKED, name, "is made anew", STATES[state])
     for name in machine.fetching:
         state = machine.runs[name.run].stages[name.stage].state[name.task]
         _check(state == FETCHING, name, "is fetching", STATES[state])

@@ -33,6 +33,8 @@ __all__ = ["Giving"]
 Absent = list[tuple[StageRecord, int]]
 """Values that exist but are not in memory."""
 
+_MANY = 1024
+
 _named = tuple.__new__  # half the time of the constructor of a named tuple
 
 
@@ -69,7 +71,7 @@ class Giving(Runs):
             if absent and self._remake(run, absent):
                 return True
             peak = self.ledger.peak(record, inputs_of(record, task))
-            if self._fits(record, peak, absent):
+            if self._fits(record, peak, absent) and not _any_lost(absent):
                 self._go(run, record, task, peak, absent)
                 turn.rotate(-1)
                 return True
@@ -90,12 +92,18 @@ class Giving(Runs):
     def _free_slots(self) -> int:
         return sum(self._queue - len(w.queue) - len(w.leftover) for w in self.free.values())
 
-    def _remake(self, run: RunRecord, absent: Absent) -> bool:
-        """Begin to make the lost among the inputs again; their reader waits meanwhile."""
+    def _remake(self, run: RunRecord, absent: Absent, *, alone: bool = False) -> bool:
+        """Begin to make the lost among the inputs again; their reader waits meanwhile.
+
+        Not for more readers than there are workers: what is made too early must leave again.
+        """
         lost = [(producer, j) for producer, j in absent if producer.state[j] == LOST]
+        if not lost or (len(self.anew) >= len(self.workers) and not alone):
+            return False
         for producer, j in lost:
+            self.anew[producer.name(run.number, j)] = None
             self._make_again(run, producer, j)
-        return bool(lost)
+        return True
 
     def _fits(self, record: StageRecord, peak: int, absent: Absent) -> bool:
         if absent and peak + _to_load(absent) > self.ledger.room:
@@ -140,12 +148,22 @@ class Giving(Runs):
         if record.state[task] != READY:
             self.blocked = None
             return True
+        head = run.take_first()
+        if head is not None:
+            run.push(*head)
+            if head[0].entry(head[1]) < record.entry(task):
+                # What became ready meanwhile may stand before it, and is the head then.
+                record, task = head
+                name = record.name(run.number, task)
+                self.blocked, self.overtaken = name, 0
         absent = self._absent(record, task)
-        if absent and self._remake(run, absent):
+        alone = not self.fetching and not any(r.outside for r in self.runs.values())
+        if absent and self._remake(run, absent, alone=alone):
             return True
+        if _any_lost(absent):
+            return self._let_pass(name)
         inputs = inputs_of(record, task)
         peak = self.ledger.peak(record, inputs)
-        alone = not self.fetching and not any(r.outside for r in self.runs.values())
         if not self._fits(record, peak, absent):
             self._make_room(run, record, task, peak + _to_load(absent), alone=alone)
         if not self._fits(record, peak, absent):
@@ -202,18 +220,24 @@ class Giving(Runs):
         missing = wanted - self.ledger.room - self.spilling
         if missing <= 0 or not (self.can_spill or self.can_recompute):
             return
+        if self._patience and not alone:
+            self._patience -= 1
+            return
         pins = policy.Pins()
         given = [t for w in self.workers.values() for t in w.queue]
         for name in [*given, *self.fetching]:
             pins.add_inputs(name.run, self.runs[name.run].stages[name.stage], name.task)
         pins.add_inputs(run.number, record, task)
-        position = record.position[task]
-        queue = policy.victims(self.runs, pins, spill=self.can_spill)
-        while queue and missing > 0:
-            when, owner, stage, j = queue.pop()
-            if when <= position and not alone:
-                return
-            missing -= self._evict(self.runs[owner], self.runs[owner].stages[stage], j)
+        victims = policy.victims(self.runs, pins, spill=self.can_spill)
+        if len(victims) > _MANY:  # looking at so many each time would cost more than it gains
+            self._patience = len(victims) >> 6
+            missing = max(missing, self.ledger.held >> 6)
+        # Room for less than a hundredth of the budget is not worth what it costs to make.
+        missing = max(missing, self.ledger.budget >> 7)
+        least = float("-inf") if alone else record.position[task]
+        for _, number, stage, j in policy.worth_it(self.runs, victims, missing, least, alone=alone):
+            if missing > 0:
+                missing -= self._evict(self.runs[number], self.runs[number].stages[stage], j)
 
     def _evict(self, run: RunRecord, record: StageRecord, task: int) -> int:
         """Let a value leave memory; return its bytes, or 0 if it cannot."""
@@ -235,6 +259,10 @@ class Giving(Runs):
         move(record, task, LOST)
         self._actions.append(Drop(name))
         return nbytes
+
+
+def _any_lost(absent: Absent) -> bool:
+    return any(producer.state[j] == LOST for producer, j in absent)
 
 
 def _to_load(absent: Absent) -> int:

@@ -283,6 +283,8 @@ class Machine(Giving):
         nbytes = done.nbytes
         self.ledger.measure(record, nbytes, done.peak)
         move(record, task, HELD)
+        if self.anew:
+            self.anew.pop(name, None)
         record.size[task] = nbytes
         if nbytes:
             record.nbytes += nbytes

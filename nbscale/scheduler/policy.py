@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from nbscale.scheduler.ledger import Ledger, inputs_of
@@ -24,6 +24,7 @@ __all__ = [
     "frees_more_than_it_makes",
     "may_be_dropped",
     "victims",
+    "worth_it",
 ]
 
 MOST_DROPS: Final = 2
@@ -34,6 +35,9 @@ MOST_OVERTAKEN: Final = 8
 
 _LARGEST_CONE: Final = 64
 """To make a value again at most so many tasks may be needed."""
+
+_SMALLEST_SHARE: Final = 64
+"""A value smaller than this part of the room that is missing makes no difference."""
 
 _LOOK_AHEAD: Final = 8
 _MOST_READERS: Final = 32
@@ -80,6 +84,31 @@ def victims(runs: Mapping[int, RunRecord], pins: Pins, *, spill: bool) -> list[V
     return found
 
 
+def worth_it(
+    runs: Mapping[int, RunRecord],
+    found: Sequence[Victim],
+    missing: int,
+    least: float,
+    *,
+    alone: bool,
+) -> list[Victim]:
+    """Of the values that could leave, those that should, the first to leave first.
+
+    Only values needed behind position `least`. Small ones stay if they make no difference. If all
+    together do not make the room that is missing, none leaves as long as something else runs: what
+    runs will make room, too.
+    """
+    open_ = [v for v in found if v[0] > least]
+    sizes = {v: runs[v[1]].stages[v[2]].size[v[3]] for v in open_}
+    large = [v for v in open_ if sizes[v] * _SMALLEST_SHARE >= missing]
+    enough = sum(sizes.values()) >= missing
+    if not enough and not alone:
+        return []
+    if not enough or sum(sizes[v] for v in large) >= missing:
+        open_ = large
+    return open_[::-1]
+
+
 def may_be_dropped(record: StageRecord, task: int) -> bool:
     """Whether a value may be dropped and made again, once more."""
     return record.repeatable and record.dropped.get(task, 0) < MOST_DROPS
@@ -99,12 +128,13 @@ def _next_use(record: StageRecord, task: int) -> float:
 
 
 def can_be_made_again(record: StageRecord, task: int, ledger: Ledger) -> bool:
-    """Whether making a value again is possible: few tasks, each of which fits by itself."""
+    """Whether making a value again is possible: few tasks, each of which can run alone."""
     cone = {(record.number, task)}
     stack = [(record, task)]
     while stack:
         record, task = stack.pop()
-        if ledger.peak(record, inputs_of(record, task)) > ledger.budget:
+        inputs = inputs_of(record, task)
+        if inputs + ledger.output(record, inputs) > ledger.limit:
             return False
         for w, producer in record.ins + record.common_ins:
             for j in w.numbers(task, producer.n):

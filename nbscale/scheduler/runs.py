@@ -151,6 +151,8 @@ class Runs(Values):
         for task in tasks:
             self._take_back(run, record, task)
         _fill_retracted(record)
+        for name in [t for t in self.anew if t[:2] == (run.number, record.number)]:
+            del self.anew[name]
 
     def _take_back(self, run: RunRecord, record: StageRecord, task: int) -> None:
         """Drop a value of a retracted stage, or do not make it. What is in other hands stays."""
@@ -194,6 +196,8 @@ class Runs(Values):
             self._stop(worker, [t for t in worker.queue if t.run == run.number])
         for name in [t for t in self.fetching if t.run == run.number]:
             self._unfetch(run, run.stages[name.stage], name.task)
+        for name in [t for t in self.anew if t.run == run.number]:
+            del self.anew[name]
         if self.blocked is not None and self.blocked.run == run.number:
             self.blocked = None
         self._settle(run)

@@ -35,6 +35,8 @@ from nbscale.scheduler.protocol import (
     OpenRun,
     Report,
     Run,
+    SetLimit,
+    SetQueue,
     Signal,
     Spill,
     Spilled,
@@ -65,8 +67,9 @@ class Faults:
     ----------
     die, freeze, replan, fail
         Of a task: its worker dies of it, its worker freezes, it raises ``Replan``, it raises.
-    cancel
-        Of a signal: some run is cancelled after it.
+    cancel, change
+        Of a signal: some run is cancelled after it; the memory limit, the queue or the number of
+        workers changes.
     spill, load
         Of a spill or load: it fails.
     late
@@ -78,6 +81,7 @@ class Faults:
     replan: float = 0.0
     fail: float = 0.0
     cancel: float = 0.0
+    change: float = 0.0
     spill: float = 0.0
     load: float = 0.0
     late: float = 0.0
@@ -237,6 +241,7 @@ class Simulation:
         machine: type[Machine] = Machine,
     ) -> None:
         self.machine = machine(limit, **options)
+        self.limit = limit
         self.random = random.Random(seed)  # noqa: S311 - to be replayed, not to be secret
         self.faults = faults
         self.seconds = seconds
@@ -274,10 +279,9 @@ class Simulation:
             for signal in event():
                 self._handle(signal)
                 yield signal
-                if self.faults.cancel and self.random.random() < self.faults.cancel:
-                    cancel = Cancel(self.random.randrange(len(self.runs)) + 1)
-                    self._handle(cancel)
-                    yield cancel
+                for other in self._from_outside():
+                    self._handle(other)
+                    yield other
         for number in self.runs:
             if number not in self.ends:
                 raise Broken(f"run {number} never ends: nothing happens any more")
@@ -288,6 +292,27 @@ class Simulation:
         return Trace(self.ends, self.now, self.peak, self.busy, log, self._hash.hexdigest())
 
     # Signals --------------------------------------------------------------------------------
+
+    def _from_outside(self) -> Iterator[Signal]:
+        """What users and the machine's surroundings do, now and then."""
+        chance = self.random.random
+        if self.faults.cancel and chance() < self.faults.cancel:
+            yield Cancel(self.random.randrange(len(self.runs)) + 1)
+        if not self.faults.change or chance() >= self.faults.change:
+            return
+        kind = self.random.randrange(4)
+        if kind == 0:
+            limit = max(1, int(self.limit * self.random.choice((0.5, 1.0, 2.0))))
+            yield SetLimit(limit, can_spill=chance() < 0.5)
+        elif kind == 1:
+            yield SetQueue(self.random.randint(1, 4))
+        elif kind == 2:
+            self._join()
+        elif len(self._workers) > 1:
+            idle = next((w for w in self._workers.values() if not w.tasks and not w.frozen), None)
+            if idle is not None:
+                del self._workers[idle.number]
+                yield WorkerLeft(idle.number)
 
     def _after(self, seconds: float, event: Callable[[], Iterable[Signal]]) -> None:
         self._count += 1

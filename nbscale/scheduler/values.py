@@ -57,6 +57,8 @@ class Values:
         Bytes on their way to the disk.
     evicted
         Some value has left memory that is still needed.
+    anew
+        Lost values that are being made again.
     """
 
     def __init__(
@@ -82,6 +84,8 @@ class Values:
         self.overtaken = 0
         self.spilling = 0
         self.evicted = False
+        self.anew: dict[TaskId, None] = {}
+        self._patience = 0
         self._queue = max(1, queue)
         self._actions: list[Action] = []
 
@@ -96,6 +100,7 @@ class Values:
         copy.free = {n: copy.workers[n] for n in self.free}
         copy.fetching = {n: Fetch(f.reserved, f.missing) for n, f in self.fetching.items()}
         copy.fetched = self.fetched.copy()
+        copy.anew = self.anew.copy()
         copy.awaited = {value: readers[:] for value, readers in self.awaited.items()}
         copy._actions = []
         return copy
@@ -193,6 +198,8 @@ class Values:
             elif state != RUNNING and state < GONE:
                 if state == FETCHING:
                     self._unfetch(run, record, task)
+                if self.anew:
+                    self.anew.pop(record.name(run.number, task), None)
                 move(record, task, GONE)
                 stack += self._inputs_left(record, task)
 

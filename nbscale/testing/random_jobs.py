@@ -1,12 +1,15 @@
 """Random jobs: graphs of stages over every kind of map, that grow, watch, release and go back.
 
-Used to test the scheduler in simulation. A seed gives the same job everywhere.
+Used to test the scheduler in simulation. A seed gives the same job, and the same run of it with the
+same faults, everywhere; ``python -m nbscale.testing.random_jobs SEED`` runs one and tells what
+happens, signal by signal.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import random
+import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -24,8 +27,20 @@ from nbscale.graph.axismap import (
 )
 from nbscale.graph.job import Failure, Grow, Observation, Reply, Watch
 from nbscale.graph.stage import Delivery, Edge, Program, Stage
+from nbscale.scheduler.check import Checker
+from nbscale.scheduler.machine import Machine
+from nbscale.scheduler.simulate import Broken, Faults, Simulation
 
-__all__ = ["RandomJob", "random_edge", "random_map", "random_stage"]
+__all__ = [
+    "RandomJob",
+    "check_seed",
+    "random_edge",
+    "random_map",
+    "random_simulation",
+    "random_stage",
+]
+
+_MOST_SIGNALS = 50_000
 
 _NOTHING = Program(0, (), ())
 
@@ -226,3 +241,70 @@ class RandomJob:
         # What was released is so anew, but for what the new stages still read through others.
         release = tuple(fresh[n] for n in sorted(cone) if n in self.released)
         return Grow(tuple(new), tuple(watches), self.sealed, release, tuple(sorted(cone)))
+
+
+def random_simulation(seed: int, machine: type[Machine] = Machine) -> Simulation:
+    """One to three random jobs on random workers, with random limits and faults."""
+    rng = random.Random(f"simulation {seed}")  # noqa: S311 - to be replayed, not to be secret
+
+    def sometimes(chance: float) -> float:
+        return chance if rng.random() < 0.4 else 0.0
+
+    faults = Faults(
+        die=sometimes(0.05),
+        freeze=sometimes(0.1),
+        replan=sometimes(0.03),
+        fail=sometimes(0.005),
+        cancel=sometimes(0.005),
+        change=sometimes(0.02),
+        spill=sometimes(0.3),
+        load=sometimes(0.3),
+        late=sometimes(0.5),
+    )
+    simulation = Simulation(
+        workers=rng.randint(1, 3),
+        limit=rng.choice([10**9, 3000, 600, 250]),
+        seed=seed,
+        faults=faults if rng.random() < 0.9 else Faults(),
+        seconds=lambda stage, task: 1.0 + (stage.number * 5 + task * 3) % 7,
+        nbytes=lambda stage, task: (stage.number * 31 + task * 17) % 101,
+        options={
+            "headroom": 0,
+            "can_spill": rng.random() < 0.5,
+            "can_recompute": rng.random() < 0.8,
+            "queue": rng.choice([1, 1, 2, 4]),
+        },
+        machine=machine,
+    )
+    for k in range(rng.choice([1, 1, 2, 3])):
+        simulation.open(RandomJob(seed * 10 + k, rng.randint(1, 4)))
+    return simulation
+
+
+def check_seed(seed: int, machine: type[Machine] = Machine, *, tell: bool = False) -> Simulation:
+    """Run a random simulation to its end, checking the machine after every signal.
+
+    Raises
+    ------
+    AssertionError
+        Something does not hold; the message says how to see it again.
+    """
+    simulation = random_simulation(seed, machine)
+    checker = Checker()
+    try:
+        for _ in simulation:
+            if tell:
+                sys.stdout.write(f"{simulation.now:8.2f} {simulation.log[-1]}\n")
+            checker.check(simulation.machine)
+            if len(simulation.log) > _MOST_SIGNALS:
+                raise Broken(f"not over after {_MOST_SIGNALS} signals")
+    except AssertionError as error:
+        raise AssertionError(
+            f"seed {seed}, signal {len(simulation.log)}: {error}\n"
+            f"to see it again: python -m nbscale.testing.random_jobs {seed}"
+        ) from error
+    return simulation
+
+
+if __name__ == "__main__":
+    check_seed(int(sys.argv[1]), tell=True)
