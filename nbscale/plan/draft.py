@@ -36,6 +36,10 @@ __all__ = ["Draft", "Drafts", "Link"]
 
 FAN_IN = 8
 
+_SIZED = frozenset({"load", "map", "merge", "apply", "partial", "combine", "final"})
+"""Parts whose values are partitions of their node, or as large: a node that knows the size of its
+partitions, as sources and arrays do, says it of these."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Link:
@@ -106,6 +110,9 @@ class Drafts:
         links: Iterable[Link],
     ) -> Draft:
         draft = Draft(node, part, grid, kernel, tuple(links), number=len(self.order))
+        if part.partition(" ")[0] in _SIZED:
+            known = getattr(node, "nbytes", None)
+            draft.nbytes = known() if known is not None else None
         self.order.append(draft)
         return draft
 
@@ -121,9 +128,7 @@ class Drafts:
     def _draft(self, node: Node) -> Draft:
         match node:
             case Source():
-                draft = self._new(node, "load", node.grid, node.load(), ())
-                draft.nbytes = node.nbytes()
-                return draft
+                return self._new(node, "load", node.grid, node.load(), ())
             case Stack():
                 return self._draft_stack(node)
             case Map():

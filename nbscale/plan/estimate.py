@@ -52,6 +52,9 @@ def _of(node: Node, inputs: Sequence[Estimate], learned: Learned) -> Estimate:
         total = None if each is None or count is None else each * count
         known = getattr(node, "rows", None)
         return Estimate(known, total, None if total is None else total / _READ)
+    own = getattr(node, "nbytes", None)
+    if own is not None and count is not None:  # an array's chunks
+        return Estimate(None, own() * count, _seconds(node, own() * count, inputs))
     sizes = [i.nbytes for i in inputs if i.nbytes is not None]
     if not sizes:
         return Estimate(None, None, None)

@@ -275,7 +275,7 @@ def _emit(
 
 
 def _nbytes(members: Sequence[Draft]) -> float | None:
-    """Bytes of one output of a group that begins at a source; others are learned while running."""
+    """Bytes of one output, where nodes know it or it follows; others are learned while running."""
     sizes: dict[int, float] = {}
     for draft in members:
         if draft.nbytes is not None:
