@@ -51,6 +51,12 @@ def picked_cuts(cuts: Sequence[Cut], picks: Picks) -> tuple[Cut, ...]:
     return tuple([picked(cut, pick)[0] for cut, pick in zip(cuts, picks, strict=True)])
 
 
+_HIDDEN = frozenset(
+    ("cuts type_name into sizes steps words whole function operands operand distribution").split()
+)
+"""Fields that the label, the shape and the dtype say already."""
+
+
 class ArrayNode(Node):
     """Base of the nodes of arrays. ``validate`` of each calls ``_settle``.
 
@@ -106,6 +112,15 @@ class ArrayNode(Node):
     def chunks(self) -> tuple[tuple[int, ...], ...]:
         """Sizes of the chunks along each axis."""
         return tuple(cut.sizes for cut in self.cuts)
+
+    def describe(self) -> str:
+        """The operation, its parameters in the user's words, and what comes out."""
+        shown = [
+            f"{name}={repr(value) if len(repr(value)) <= 40 else repr(value)[:37] + '...'}"
+            for name, value in zip(self.field_names, self.fields(), strict=True)
+            if not isinstance(value, Node) and name not in _HIDDEN and value not in ((), None)
+        ]
+        return f"{self.label}({', '.join(shown)}) of shape {self.shape}, {self.dtype}"
 
     def slice_needs(self, picks: Picks) -> Needs | None:
         """What a slice of this array reads of each input, so that the slice can be taken first.

@@ -80,6 +80,9 @@ class Selected(ArrayNode, Adaptive):
     def label(self) -> str:
         return "getitem"
 
+    def describe(self) -> str:
+        return "getitem(mask)"
+
     @property
     def known(self) -> ArrayNode | None:
         """What this node becomes, once the mask was counted."""

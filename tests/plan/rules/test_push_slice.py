@@ -10,13 +10,13 @@ def pushed(*arrays):
 
 
 def names(node):
-    return [line.strip().split("(")[0] for line in plan_text(node).splitlines()]
+    return [line.strip().split("(")[0].split("] ")[1] for line in plan_text(node).splitlines()]
 
 
 def test_a_slice_moves_to_the_sources():
     x, y = na.random.random((100, 10)), na.random.random(10)
     (node,) = pushed((x + y)[:5, ::2])
-    assert names(node) == ["[1] Elementwise", "[2] Random", "[3] Random"]
+    assert names(node) == ["add", "random.random", "random.random"]
     assert node.shape == (5, 5)
     assert [child.shape for child in node.inputs] == [(5, 5), (5,)]
 
@@ -24,16 +24,21 @@ def test_a_slice_moves_to_the_sources():
 def test_the_plan_before_and_after():
     x = na.zeros((8, 6), chunks=4)
     wanted = (-x)[2:4]
-    before = "[1] Slice(picks=((2, 1, 2), (0, 1, 6)))\n  [2] Elementwise(function='negative', options=())"
-    assert plan_text(wanted._node).startswith(before)
-    after = "[1] Elementwise(function='negative', options=())\n  [2] Full(cuts=(2, 6 in 2)"
-    assert plan_text(pushed(wanted)[0]).replace("6/4", "6 in 2").startswith(after)
+    assert plan_text(wanted._node).splitlines() == [
+        "[1] getitem(picks=((2, 1, 2), (0, 1, 6))) of shape (2, 6), float64",
+        "  [2] negative() of shape (8, 6), float64",
+        "    [3] full(value=np.float64(0.0)) of shape (8, 6), float64",
+    ]
+    assert plan_text(pushed(wanted)[0]).splitlines() == [
+        "[1] negative() of shape (2, 6), float64",
+        "  [2] full(value=np.float64(0.0)) of shape (2, 6), float64",
+    ]
 
 
 def test_slices_of_slices_become_one():
     x = na.random.random(100)
     (node,) = pushed(x[10:90][::-2][1:4])
-    assert names(node) == ["[1] Random"]
+    assert names(node) == ["random.random"]
     assert node.picks == ((87, -2, 3),)
 
 
@@ -41,7 +46,7 @@ def test_what_is_read_whole_too_is_made_once():
     x = na.random.random(100) + 1
     whole, part = pushed(x, x[:5])
     assert part.inputs == (whole,)
-    assert names(part)[0] == "[1] Slice"
+    assert names(part)[0] == "getitem"
 
 
 def test_slices_that_together_are_everything_are_taken_of_the_whole():
@@ -53,14 +58,13 @@ def test_slices_that_together_are_everything_are_taken_of_the_whole():
 def test_different_small_slices_are_made_apart():
     x = na.random.random((1000, 1000))
     (node,) = pushed(x[:5].sum(axis=1)[:5] + x[:, :5].sum(axis=0))
-    assert sorted(names(node)) == sorted(names(node))
-    assert sum("Random" in name for name in names(node)) == 2
+    assert sum("random" in name for name in names(node)) == 2
 
 
 def test_a_slice_stays_above_what_it_cannot_pass():
     x = na.random.random(100).cumsum()
     (node,) = pushed(x[:5])
-    assert names(node) == ["[1] Slice", "[2] Cumulative", "[3] Random"]
+    assert names(node) == ["getitem", "cumsum", "random.random"]
 
 
 def test_without_slices_nothing_is_touched():
