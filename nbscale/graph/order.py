@@ -73,7 +73,7 @@ def positions(stages: Sequence[Stage], first: int = 0, base: float = 0.0) -> lis
         step = min(stretch[number - first], 1.0 / max(1, stage.n_tasks))
         for edge in stage.edges:
             if edge.producer == number:
-                place = _among_calls(edge.maps[0], place, step)
+                place, step = _among_calls(edge.maps[0], place, step)
         places[number - first] = place
         for edge in stage.edges:
             at = edge.producer - first
@@ -158,7 +158,8 @@ def _offer(
         shape[axis] = hi - lo
         behind = behind + (offset * scale).reshape(shape)
         if driver >= 0:
-            index[driver] = first.reshape(shape)
+            # Where one axis drives two, a reader of both is not before the first of either.
+            index[driver] = np.maximum(index[driver], first.reshape(shape))
     found: FloatArray = place.reshape(consumers)[tuple(index)]
     return found + behind
 
@@ -238,8 +239,11 @@ class _FirstReader:
         return first, self._lo[np.minimum(first, self._lo.size - 1)]
 
 
-def _among_calls(m: AxisMap, place: FloatArray, step: float) -> FloatArray:
-    """Order calls that read one another: what a call reads stands before it, in one stretch."""
+def _among_calls(m: AxisMap, place: FloatArray, step: float) -> tuple[FloatArray, float]:
+    """Order calls that read one another: what a call reads stands before it, in one stretch.
+
+    Returns their places and the stretch of each.
+    """
     n = m.n_out
     lo, hi = bounds(m)
     if isinstance(m, Listed):
@@ -254,12 +258,14 @@ def _among_calls(m: AxisMap, place: FloatArray, step: float) -> FloatArray:
     order: list[int] = []
     seen = bytearray(n)
     result = place.copy()
+    longest = 1
     for root in roots[np.argsort(place[roots], kind="stable")].tolist():
         begin = len(order)
         _post_order(root, ends, reads, seen, order)
         cone = order[begin:]
+        longest = max(longest, len(cone))
         result[cone] = place[root] + step * np.arange(len(cone)) / len(cone)
-    return result
+    return result, step / longest
 
 
 def _post_order(

@@ -405,13 +405,12 @@ class Machine(Giving):
 
     def _is_over(self, run: RunRecord, record: StageRecord, task: int) -> bool:
         """After a spill or load: whether the value was given up meanwhile. Drops it if so."""
-        if not run.outcome:
-            if record.retracted:
-                self._take_back(run, record, task)
-            elif not record.is_needed(task):
-                self._let_go(run, record, task)
-            else:
+        if record.retracted:
+            self._take_back(run, record, task)
+        elif not run.outcome:
+            if record.is_needed(task):
                 return False
+            self._let_go(run, record, task)
         self._settle(run)
         return True
 
