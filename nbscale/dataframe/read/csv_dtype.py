@@ -71,13 +71,13 @@ def join(a: str, b: str) -> str:
         return b
     if "given" in (a, b):
         return "given"
-    if b in ("null", "nat"):
-        a, b = b, a
-    if a == "null":
-        return {"int64": "float64", "bool": "bool?", "uint64": "str"}.get(b, b)
-    if a == "nat" and b.startswith("datetime64"):
-        return b
     pair = {a, b}
+    if "null" in pair:
+        (other,) = pair - {"null"}
+        return {"int64": "float64", "bool": "bool?", "uint64": "str"}.get(other, other)
+    if "nat" in pair:
+        (other,) = pair - {"nat"}
+        return other if other.startswith("datetime64") else "str"
     if pair <= {"bool", "bool?"}:
         return "bool?"
     if pair <= set(_NUMBERS):

@@ -139,13 +139,14 @@ def parse_block(
     low_memory: bool = True,
 ) -> tuple[pd.DataFrame, tuple[Misfit, ...]]:
     """Parse records; see ``read_csv_block``."""
-    source = _Source(records, form, behind_preamble)
+    source = _Source(records, form, behind_preamble, all_wanted=columns is None)
     wanted = [c for c in form.columns if columns is None or c in columns or c in form.index]
     names = wanted or list(form.columns[:1])
     parsed = source.parse(names, low_memory=low_memory)
     if not len(parsed) and form.preamble and not behind_preamble:
         # A header alone tells nothing of dtypes; the first record does.
-        source = _Source(Records.of(records.file, records.offset, b""), form, True)
+        nothing = Records.of(records.file, records.offset, b"")
+        source = _Source(nothing, form, behind_preamble=True, all_wanted=columns is None)
         parsed = source.parse(names)
     parts: dict[Hashable, pd.Series] = {}
     misfits: list[Misfit] = []
@@ -210,8 +211,11 @@ def _look_closer(
 class _Source:
     """Records that can be parsed more than once."""
 
-    def __init__(self, records: Records, form: CsvForm, behind_preamble: bool) -> None:
+    def __init__(
+        self, records: Records, form: CsvForm, behind_preamble: bool, all_wanted: bool
+    ) -> None:
         self.form = form
+        self.all_wanted = all_wanted
         self.file = records.file
         self.records = records
         self.preamble = form.preamble if behind_preamble else b""
@@ -242,8 +246,8 @@ class _Source:
             frame = frame.iloc[self.dropped :]
             if isinstance(frame.index, pd.RangeIndex):
                 frame.index = pd.RangeIndex(len(frame))
-        extra = [] if pushed else [c for c in frame.columns if c not in self.form.columns]
-        if extra:
+        extra = [c for c in frame.columns if c not in self.form.columns]
+        if extra and self.all_wanted:
             raise ValueError(_other_columns(self.file, extra))
         if not all(n in frame.columns for n in names):
             return frame.reindex(columns=names)
@@ -253,6 +257,8 @@ class _Source:
         stream = self._open(keywords, counted=checked)
         try:
             frame = pd.read_csv(stream, **keywords)
+        except pd.errors.DtypeWarning:  # where the user turns warnings into errors
+            return self._read({**keywords, "low_memory": False}, checked=checked)
         except ValueError as error:
             if checked and "Usecols do not match columns" in str(error):
                 # This file lacks a column that others have: all of it is missing here.
