@@ -102,6 +102,17 @@ def test_places_point_at_the_users_line(lazy):
     assert any(str(__file__) in str(p) for s in stages.stages for p in s.places)
 
 
+def test_equal_results_asked_for_twice(lazy, data):
+    assert ns.compute(lazy.x.sum(), lazy.x.sum(), lazy[["x"]].x.sum()) == (data.x.sum(),) * 3
+
+
+def test_calls_of_calls():
+    add = ns.delayed(lambda a, b: a + b)
+    x = add(1, 2)
+    assert add(x, 3).compute() == 6
+    assert ns.compute(x, add(x, x), [x]) == (3, 6, [3])
+
+
 def test_delayed_takes_lazy_frames_whole(lazy, data):
     @ns.delayed
     def shape(frame, factor):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from nbscale.events import Place
-from nbscale.expr.node import Index, Kernel, Node
+from nbscale.expr.node import Index, Kernel, Node, Stack, Tasks
 from nbscale.graph.axismap import AxisMap, Coords, Ranges, reindex
 from nbscale.graph.stage import Edge, Program, Stage, Step
 from nbscale.plan.draft import Draft, Drafts, Link
@@ -201,6 +201,10 @@ def lower(
     Nodes in ``hold`` that turn out to be computed on the way stay, for stages that come later.
     """
     drafts = drafts if drafts is not None else Drafts()
+    # A call is one task of a stage of calls: what is wanted of it gets a stage of its own.
+    wanted = [
+        Wanted(Stack((w.node,)), w.result) if isinstance(w.node, Tasks) else w for w in wanted
+    ]
     targets = [w.node for w in wanted]
     drafts.add(targets)
     holding = [node for node in hold if node.key in drafts.of]
