@@ -27,7 +27,7 @@ from nbscale.array.create import (
     zeros,
     zeros_like,
 )
-from nbscale.array.elementwise import angle, clip, imag, isclose, nan_to_num, real, where
+from nbscale.array.elementwise import allclose, angle, clip, imag, isclose, nan_to_num, real, where
 from nbscale.array.elementwise import round_ as round  # NumPy's name
 from nbscale.array.elementwise import ufunc as _ufunc
 from nbscale.array.functions import UFUNCS
@@ -59,6 +59,7 @@ _NUMPY = frozenset(
 
 __all__ = [
     "Array",
+    "allclose",
     "angle",
     "arange",
     "array",

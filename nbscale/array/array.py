@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nbscale.array import elementwise, join, linalg, reductions, scan, shape
+from nbscale.array import create, elementwise, join, linalg, reductions, scan, shape
 from nbscale.array import index as indexing
 from nbscale.array.blocks import BlockMethods
 from nbscale.array.chunks import count_chunks, slices_of, tuples
@@ -23,9 +23,15 @@ from nbscale.array.scan import ScanMethods
 from nbscale.array.shape import ShapeMethods
 from nbscale.array.show import as_html, as_text
 from nbscale.collection import Gather, register
-from nbscale.expr.node import Index, Node
+from nbscale.engines.limits import budget
+from nbscale.errors import ResultTooLarge
+from nbscale.expr.node import Adaptive, Index, Node
+from nbscale.units import format_bytes
 
 __all__ = ["Array", "Whole"]
+
+_LARGE = 100_000_000
+"""Bytes of a result from which on it is worth a look at how much there is."""
 
 
 class Whole:
@@ -92,6 +98,34 @@ class Array(
     def _hold(self, node: Node, values: list[Any]) -> Node:
         made: ArrayNode = node  # type: ignore[assignment]
         return HeldArray(values, f"held {node.key}", made.cuts, name_of(made.dtype))
+
+    def compute(self, *, engine: str | None = None) -> Any:
+        """Compute the value, in memory.
+
+        Parameters
+        ----------
+        engine
+            ``"inline"`` or ``"threads"``; by default chosen from what is to be done.
+
+        Returns
+        -------
+        numpy.ndarray
+            What NumPy would have given; a scalar for a 0-d array. It is the caller's own.
+
+        Raises
+        ------
+        ResultTooLarge
+            Before anything runs, if the result is larger than the work may use.
+        """
+        if not isinstance(self._node, Adaptive) and self.nbytes > _LARGE:
+            limit = budget()
+            if self.nbytes > limit:
+                raise ResultTooLarge(
+                    f"the result would take {format_bytes(self.nbytes)}, and the work may use "
+                    f"{format_bytes(limit)}. Compute a slice or a reduction of it, a smaller "
+                    "dtype, or allow more: nbscale.config.set(memory_limit=...)."
+                )
+        return super().compute(engine=engine)
 
     # What an array says of itself -----------------------------------------------------------
 
@@ -243,4 +277,26 @@ def _functions() -> dict[Any, Callable[..., Any]]:
     return found
 
 
-_FUNCTIONS = _functions()
+def _likes() -> dict[Any, Callable[..., Any]]:
+    return {
+        getattr(np, name): getattr(create, name)
+        for name in ("empty_like", "full_like", "ones_like", "zeros_like")
+    }
+
+
+def _size(a: Array, axis: int | None = None) -> int:
+    return a.size if axis is None else a.shape[axis]
+
+
+def _result_type(*args: Any) -> np.dtype[Any]:
+    return np.result_type(*[a.dtype if isinstance(a, Array) else a for a in args])
+
+
+_FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    **_functions(),
+    **_likes(),
+    np.ndim: lambda a: a.ndim,
+    np.shape: lambda a: a.shape,
+    np.size: _size,
+    np.result_type: _result_type,
+}

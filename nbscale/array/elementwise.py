@@ -40,6 +40,7 @@ __all__ = [
     "Cast",
     "Elementwise",
     "ElementwiseMethods",
+    "allclose",
     "angle",
     "apply",
     "clip",
@@ -289,6 +290,21 @@ def isclose(
 ) -> Array:
     """Whether elements are equal within a tolerance, as ``numpy.isclose``."""
     return apply("isclose", (a, b), (("rtol", rtol), ("atol", atol), ("equal_nan", equal_nan)))
+
+
+@public
+def allclose(
+    a: Any, b: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Array:
+    """Whether all elements are equal within a tolerance: a 0-d array, which is true or false.
+
+    Examples
+    --------
+    >>> import nbscale.array as na
+    >>> bool(na.allclose(na.ones(3), 1 + 1e-12))
+    True
+    """
+    return isclose(a, b, rtol, atol, equal_nan).all()
 
 
 @public

@@ -133,6 +133,27 @@ def test_numpy_takes_lazy_arrays():
     assert isinstance(np.concatenate([x, np.ones(3)]), na.Array)
 
 
+def test_what_numpy_asks_of_arrays():
+    x = na.ones((2, 3), "f4")
+    assert np.shape(x) == (2, 3)
+    assert np.ndim(x) == 2
+    assert (np.size(x), np.size(x, 1)) == (6, 3)
+    assert np.result_type(x, np.int64) == np.float64
+    assert isinstance(np.zeros_like(x), na.Array)
+    assert np.allclose(x, 1)
+
+
+def test_a_result_too_large_is_refused_before_it_runs():
+    x = na.ones((1_000_000, 1_000_000))
+    before = len(ns.runs())
+    with pytest.raises(ns.errors.ResultTooLarge, match=r"8 TB.*Compute a slice"):
+        x.compute()
+    assert len(ns.runs()) == before
+    assert x[0, 0].compute() == 1
+    with ns.config.set(memory_limit="100 MB"), pytest.raises(MemoryError, match="160 MB"):
+        na.ones(20_000_000).compute()
+
+
 def test_names_of_the_module():
     assert na.float64 is np.float64
     assert na.newaxis is None

@@ -268,6 +268,7 @@ def _elementwise():
         Case("conj", lambda x, y: x.conj(), two=True, on=("complex", "clean")),
         Case("angle", lambda x, y: np.angle(x), two=True, on=("complex",)),
         Case("isclose", lambda x, y: np.isclose(x, x + 1e-9), two=True, on=("floats",)),
+        Case("allclose", lambda x, y: np.allclose(x, x + 1e-9), two=True, on=("clean", "floats")),
         Case("nan_to_num", lambda x, y: np.nan_to_num(x, nan=1.0), two=True, on=("floats",)),
         Case("chain", lambda x, y: (x * 2 + y**2) / 3 - np.sqrt(abs(x)), two=True, on=("floats",)),
         Case("broadcast column", lambda x, y: x - x[:, :1], two=True, on=("floats", "ints")),
