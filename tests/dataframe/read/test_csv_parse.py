@@ -32,9 +32,10 @@ def check(paths, blocksize, columns=None, **keywords):
     assert_frame_equal(got, expected if columns is None else expected[columns], check_exact=True)
 
 
-# Where integers of more than 63 bits and missing values meet, pandas' answer hangs on their order
-# (and may leave "NA" as text); we do not follow it there.
+# Where integers of more than 63 bits meet anything but integers, pandas' answer hangs on the order
+# of the values (and may leave "NA" as text); we do not follow it there.
 LARGE = {str(2**63), str(2**64)}
+INTEGERS = {"1", "-2", "007", "99", str(2**62), "9007199254740993"}
 NUMBERS = ["1", "-2", "3.5", "5.0", "1e5", "007", "99", " 4", "9007199254740993", "inf", "-0.0"]
 VALUES = st.sampled_from(
     [*NUMBERS, str(2**62), *sorted(LARGE), "NA", "", "True", "false", "x", "a b"]
@@ -49,7 +50,7 @@ COLUMN = st.one_of(
 
 @given(column=COLUMN, blocksize=st.integers(2, 30), seed=st.integers(0, 3))
 def test_any_cut_of_any_column_gives_pandas_dtype(write, column, blocksize, seed):
-    assume(not LARGE & set(column) or not {"NA", ""} & set(column))
+    assume(not LARGE & set(column) or set(column) <= LARGE | INTEGERS)
     order = random.Random(seed).sample(column, len(column))
     text = "a,b\n" + "".join(f"{v},{w}\n" for v, w in zip(column, order, strict=True))
     check(write(text), blocksize)
