@@ -229,6 +229,9 @@ class Runs(Values):
 def _check(run: RunRecord, signal: Grown) -> None:
     """Whether a job's answer makes sense; ValueError if not."""
     n = len(run.stages)
+    for number in signal.retract + signal.release:
+        if number >= n:
+            raise ValueError(f"stage {number} is given up, but there are only {n}")
     for number in signal.retract:
         record = run.stages[number]
         for w, reader in record.outs + record.common_outs:
@@ -237,8 +240,8 @@ def _check(run: RunRecord, signal: Grown) -> None:
                     f"stage {number} is retracted, but stage {w.consumer} that reads it is not"
                 )
     for number, _ in signal.watches:
-        stage = run.stages[number].stage if number < n else signal.stages[number - n]
-        if not stage.keep:
+        kept = run.stages[number].keep if number < n else signal.stages[number - n].keep
+        if not kept:
             raise ValueError(f"stage {number} is watched but not kept")
 
 
