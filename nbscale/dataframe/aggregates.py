@@ -13,8 +13,9 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 import pandas as pd
 
-from nbscale.dataframe.coding import compact, encode, values_of
-from nbscale.dataframe.columnwise import dates_of, joined, unit_of
+from nbscale.dataframe.arrays import joined, values_of
+from nbscale.dataframe.coding import compact, encode
+from nbscale.dataframe.folding import added, as_means, floats, folded
 
 __all__ = ["Aggregate", "Distinct", "Ends", "Fold", "Grouped", "Mean", "Size", "Spread", "Valid"]
 
@@ -106,82 +107,6 @@ class Aggregate:
         return state[0]
 
 
-# Merging arrays -----------------------------------------------------------------------------
-
-
-def _added(values: Any, codes: np.ndarray, n: int) -> Any:
-    """Sum by group."""
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iufc":
-        if values.dtype == np.float64 and len(values):
-            return np.bincount(codes, weights=values, minlength=n)
-        wide = {"f": np.float64, "i": np.int64, "u": np.uint64, "c": np.complex128}
-        total = np.zeros(n, dtype=wide[values.dtype.kind])
-        np.add.at(total, codes, values)
-        return total.astype(values.dtype)
-    return _by_pandas(values, codes, n, "sum")
-
-
-def _by_pandas(values: Any, codes: np.ndarray, n: int, method: str) -> Any:
-    labels = pd.Categorical.from_codes(codes, categories=pd.RangeIndex(n), validate=False)
-    grouped = pd.Series(values).groupby(labels, observed=False, sort=True)
-    return values_of(getattr(grouped, method)())
-
-
-def _folded(name: str, values: Any, codes: np.ndarray, n: int) -> Any:
-    if name == "sum":
-        return _added(values, codes, n)
-    plain = isinstance(values, np.ndarray)
-    if plain and values.dtype.kind == "b" and name in {"any", "all"}:
-        result = np.full(n, name == "all")
-        (np.logical_and if name == "all" else np.logical_or).at(result, codes, values)
-        return result
-    if plain and values.dtype.kind == "f" and name in {"min", "max"}:
-        result = np.full(n, np.nan, dtype=values.dtype)
-        (np.fmin if name == "min" else np.fmax).at(result, codes, values)
-        return result
-    if plain and values.dtype.kind in "iu" and name in {"min", "max"}:
-        info = np.iinfo(values.dtype)
-        result = np.full(n, info.max if name == "min" else info.min, dtype=values.dtype)
-        (np.minimum if name == "min" else np.maximum).at(result, codes, values)
-        return result
-    return _by_pandas(values, codes, n, name)
-
-
-def _floats(column: pd.Series) -> np.ndarray:
-    """Values as float64, missing as NaN; dates as their integers."""
-    if column.dtype.kind in "mM":
-        found = np.asarray(column.array.view("i8"), dtype=np.float64)
-        if column.hasnans:
-            found[column.isna().to_numpy()] = np.nan
-        return found
-    if isinstance(column.dtype, np.dtype):
-        return column.to_numpy(dtype=np.complex128 if column.dtype.kind == "c" else np.float64)
-    return column.to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _as_pandas_holds(values: np.ndarray, dtype: Any, *, difference: bool = False) -> Any:
-    """Floats of a result in the dtype pandas gives means of such a column."""
-    if isinstance(dtype, np.dtype) and dtype.kind in "biu":
-        return values
-    if isinstance(dtype, np.dtype) and dtype.kind in "fcO":
-        return values.astype(dtype)
-    if dtype.kind in "mM":
-        missing = np.isnan(values)
-        whole = np.where(missing, 0, values).astype(np.int64)
-        whole[missing] = np.iinfo(np.int64).min
-        if difference:
-            return whole.view(f"m8[{unit_of(dtype)}]")
-        return dates_of(whole, dtype)
-    if isinstance(dtype, pd.ArrowDtype):
-        return pd.array(values, dtype="double[pyarrow]")
-    kept = pd.array(np.where(np.isnan(values), 0, values), dtype="Float64")
-    kept[np.isnan(values)] = pd.NA
-    return kept.astype("Float32") if dtype.name == "Float32" else kept
-
-
-# Aggregates ---------------------------------------------------------------------------------
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Size(Aggregate):
     """Number of rows."""
@@ -194,7 +119,7 @@ class Size(Aggregate):
         return (grouped.size(),)
 
     def fold(self, arrays: Sequence[Any], codes: np.ndarray, n: int) -> State:
-        return (_added(arrays[0], codes, n),)
+        return (added(arrays[0], codes, n),)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -208,7 +133,7 @@ class Valid(Aggregate):
         return (grouped.there(column),)
 
     def fold(self, arrays: Sequence[Any], codes: np.ndarray, n: int) -> State:
-        return (_added(arrays[0], codes, n),)
+        return (added(arrays[0], codes, n),)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -232,8 +157,8 @@ class Fold(Aggregate):
         return (found, grouped.there(column)) if self.min_count > 0 else (found,)
 
     def fold(self, arrays: Sequence[Any], codes: np.ndarray, n: int) -> State:
-        found = _folded(self.method, arrays[0], codes, n)
-        return (found, *(_added(there, codes, n) for there in arrays[1:]))
+        found = folded(self.method, arrays[0], codes, n)
+        return (found, *(added(there, codes, n) for there in arrays[1:]))
 
     def final(self, state: State, dtype: Any) -> Any:
         if self.min_count <= 0:
@@ -254,18 +179,18 @@ class Mean(Aggregate):
         return "floats"
 
     def prepared(self, column: pd.Series) -> Any:
-        return _floats(column)
+        return floats(column)
 
     def partial(self, grouped: Grouped, column: Any) -> State:
         return grouped.call(column, "sum"), grouped.there(column)
 
     def fold(self, arrays: Sequence[Any], codes: np.ndarray, n: int) -> State:
-        return _added(arrays[0], codes, n), _added(arrays[1], codes, n)
+        return added(arrays[0], codes, n), added(arrays[1], codes, n)
 
     def final(self, state: State, dtype: Any) -> Any:
         total, there = state
         with np.errstate(invalid="ignore", divide="ignore"):
-            return _as_pandas_holds(total / there, dtype)
+            return as_means(total / there, dtype)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -287,7 +212,7 @@ class Spread(Aggregate):
         return "floats"
 
     def prepared(self, column: pd.Series) -> Any:
-        return _floats(column)
+        return floats(column)
 
     def partial(self, grouped: Grouped, column: Any) -> State:
         there = grouped.there(column)
@@ -300,16 +225,16 @@ class Spread(Aggregate):
 
     def fold(self, arrays: Sequence[Any], codes: np.ndarray, n: int) -> State:
         there, means, squares = arrays
-        total = _added(there, codes, n)
+        total = added(there, codes, n)
         # Deviations from one mean of the group, so that large means cost no precision.
         origin = np.zeros(n)
         some = there > 0
         origin[codes[some]] = means[some]
         steps = means - origin[codes]
         with np.errstate(invalid="ignore", divide="ignore"):
-            offset = np.where(total > 0, _added(there * steps, codes, n) / total, 0.0)
+            offset = np.where(total > 0, added(there * steps, codes, n) / total, 0.0)
         more = there * (steps - offset[codes]) ** 2
-        return total, origin + offset, _added(squares + more, codes, n)
+        return total, origin + offset, added(squares + more, codes, n)
 
     def final(self, state: State, dtype: Any) -> Any:
         there, _, squares = state
@@ -319,7 +244,7 @@ class Spread(Aggregate):
                 found = np.sqrt(found)
             if self.method == "sem":
                 found = found / np.sqrt(there)
-        return _as_pandas_holds(found, dtype, difference=dtype.kind == "M")
+        return as_means(found, dtype, difference=dtype.kind == "M")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -13,17 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nbscale.dataframe.columnwise import joined
+from nbscale.dataframe.arrays import joined
 
-__all__ = ["Codes", "compact", "encode", "hashes", "ranks", "values_of"]
+__all__ = ["Codes", "compact", "encode", "hashes", "ranks"]
 
 _TABLE = 1 << 16
 """A table of this many entries is cheaper than hashing whatever the number of rows."""
-
-
-def values_of(column: Any) -> Any:
-    """The array behind a series or index: NumPy's where there is one."""
-    return column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

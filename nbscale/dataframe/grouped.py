@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from nbscale.dataframe.coding import ranks, values_of
+from nbscale.dataframe.arrays import values_of
+from nbscale.dataframe.coding import ranks
 from nbscale.dataframe.groups import Groups, Wanted, grouped
 from nbscale.dataframe.node import FrameAdaptive, FrameMap
 from nbscale.dataframe.pairs import pairs_apart

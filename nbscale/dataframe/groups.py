@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from nbscale.dataframe.aggregates import Aggregate, Grouped
+from nbscale.dataframe.arrays import joined
 from nbscale.dataframe.coding import encode
-from nbscale.dataframe.columnwise import joined
 from nbscale.dataframe.node import row_bytes
 
 __all__ = ["Groups", "Wanted", "grouped", "merged", "state_bytes"]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from nbscale.dataframe.aggregates import Size
+from nbscale.dataframe.arrays import joined
 from nbscale.dataframe.coding import encode, hashes
-from nbscale.dataframe.columnwise import joined
 from nbscale.dataframe.groups import Groups, Wanted, merged
 from nbscale.dataframe.node import FrameExchange, FrameMap
 from nbscale.dataframe.regroup import MergeAll, paired

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from nbscale.dataframe.aggregates import Aggregate, Distinct
+from nbscale.dataframe.arrays import joined
 from nbscale.dataframe.coding import hashes, ranks
-from nbscale.dataframe.columnwise import joined
 from nbscale.dataframe.groups import Groups, Wanted, merged, state_bytes
 from nbscale.dataframe.node import FrameExchange, FrameReduce
 from nbscale.expr.need import Need
