@@ -25,11 +25,12 @@ __all__ = ["FromArray", "array", "asanyarray", "asarray", "from_array", "node_of
 _SNAPSHOT = 1_000_000
 """Bytes up to which copying an array is cheaper than watching it."""
 
-_WATCHED = 256_000_000
-"""Bytes of an array that are looked at to see whether it has changed."""
+_WATCHED = 64_000_000
+"""Bytes of an array that are looked at to see whether it has changed: some milliseconds."""
 
-_ROW = 512
-"""Words in a row of the fingerprint's matrix."""
+_ROW = 4093 * 8
+_BLOCK = 64
+"""Bytes of a row of the fingerprint, and rows that are read one after the other."""
 
 
 class _Sliceable(Protocol):
@@ -65,21 +66,18 @@ class Data:
 
 
 def fingerprint(values: np.ndarray[Any, Any]) -> int:
-    """A number that is another one when an element is.
+    """A number that is another one when an element is, as far as the array is watched.
 
-    Sums of rows and of columns of the words, so that swapped values are seen, too. One pass at the
-    speed of memory; of a large array only evenly spread blocks of rows are read.
+    Sums of every 4,093rd word, a prime, so that values that changed places are seen, too. One pass
+    at the speed of memory; of a large array only evenly spread blocks are read.
     """
     flat = values.ravel(order="K").view(np.uint8)
-    whole = flat.size // (_ROW * 8) * (_ROW * 8)
-    rows = flat[:whole].view(np.uint64).reshape(-1, _ROW)
+    whole = flat.size // _ROW * _ROW
+    rows = flat[:whole].view(np.uint64).reshape(-1, _ROW // 8)
     found = zlib.crc32(flat[whole:].tobytes())
-    block = (1 << 18) // (_ROW * 8)  # read twice, the second time from the cache
     skip = max(1, -(-flat.size // _WATCHED))
-    for begin in range(0, len(rows), block * skip):
-        part = rows[begin : begin + block]
-        found = zlib.crc32(part.sum(axis=0), found)
-        found = zlib.crc32(part.sum(axis=1), found)
+    for begin in range(0, len(rows), _BLOCK * skip):
+        found = zlib.crc32(rows[begin : begin + _BLOCK].sum(axis=0), found)
     return found
 
 
@@ -173,7 +171,8 @@ def from_array(x: Any, chunks: Chunks = "auto") -> Array:
     -----
     A NumPy array up to 1 MB is copied. A larger one is not: writing into it before the lazy array
     is computed raises ``nbscale.errors.SourceChanged`` at ``compute``. To see that costs a pass
-    over the array, or over 256 MB of it, here and at each ``compute``.
+    over 64 MB of it, evenly spread, here and at each ``compute``; of an array larger than that a
+    write into some other part is not seen.
 
     Examples
     --------
