@@ -229,10 +229,9 @@ class Runs(Values):
 def _check(run: RunRecord, signal: Grown) -> None:
     """Whether a job's answer makes sense; ValueError if not."""
     n = len(run.stages)
-    for number in signal.retract + signal.release:
-        if number >= n:
-            raise ValueError(f"stage {number} is given up, but there are only {n}")
     for number in signal.retract:
+        if number >= n:
+            raise ValueError(f"stage {number} is retracted, but there are only {n}")
         record = run.stages[number]
         for w, reader in record.outs + record.common_outs:
             if w.consumer not in signal.retract and not reader.retracted:

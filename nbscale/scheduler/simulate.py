@@ -139,6 +139,7 @@ def simulate(
     faults: Faults | None = None,
     seconds: Measure | None = None,
     nbytes: Measure | None = None,
+    machine: type[Machine] = Machine,
     **options: Any,
 ) -> Trace:
     """Run jobs, or stages, through the machine; all begin at time zero.
@@ -155,6 +156,8 @@ def simulate(
         What goes wrong; nothing by default.
     seconds, nbytes
         What a task of a stage takes and makes; by default a second, and what the stage estimates.
+    machine
+        The class of the machine.
 
     Raises
     ------
@@ -177,6 +180,7 @@ def simulate(
         seconds=seconds or (lambda _stage, _task: 1.0),
         nbytes=nbytes or (lambda stage, _task: int(stage.nbytes or 0)),
         options=options,
+        machine=machine,
     )
     for job in jobs:
         simulation.open(Recorded(job) if isinstance(job, (list, tuple)) else job)  # type: ignore[arg-type]
@@ -196,7 +200,7 @@ def replay(trace: Trace, machine: Machine) -> None:
     for number, (signal, actions) in enumerate(trace.log):
         now = tuple(machine.handle(signal))
         if now != actions:
-            raise Broken(f"signal {number}, {signal}: {now}, but it was {actions}")
+            raise Broken(f"signal {number}, {_plain(signal)}: {now}, but it was {actions}")
 
 
 @dataclasses.dataclass(slots=True)
@@ -359,6 +363,9 @@ class Simulation:
         self._check_inputs(action.task)
         if action.task in self.store:
             raise Broken(f"{action}: the value is there already")
+        for other in self._workers.values():
+            if action.task in other.tasks and not other.frozen and action.task not in other.told:
+                raise Broken(f"{action}: worker {other.number} is at it")
         worker.tasks.append(action.task)
         if len(worker.tasks) == 1:
             self._begin(worker)

@@ -274,7 +274,7 @@ def test_stages_read_what_is_partly_there():
         (Grown(1, (stage(3, 1),)), "is number 3, not 2"),
         (Grown(1, (stage(2, 1, edge(3, Each(1))),)), "reads stage 3, which is not there"),
         (Grown(1, watches=((0, 1),)), "watched but not kept"),
-        (Grown(1, retract=(2,)), "stage 2 is given up, but there are only 2"),
+        (Grown(1, retract=(2,)), "stage 2 is retracted, but there are only 2"),
         (Grown(1, retract=(0,)), "stage 1 that reads it is not"),
     ],
 )
