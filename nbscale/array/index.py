@@ -19,7 +19,7 @@ from nbscale.array.reshape import reshaped
 from nbscale.array.select import selected
 from nbscale.collection import public
 from nbscale.expr.node import Exchange, Index, Kernel, Map, Read
-from nbscale.graph.axismap import AxisMap, Each, Ranges, Window
+from nbscale.graph.axismap import AxisMap, Each, Listed, Ranges, Window
 
 if TYPE_CHECKING:
     from nbscale.array.array import Array
@@ -120,10 +120,10 @@ class _Route:
         owner = old.bounds.searchsorted(places, "right") - 1
         self._order = np.argsort(owner, kind="stable")
         self._groups = owner[self._order].searchsorted(np.arange(old.n + 1))
-        heads = new.bounds[:-1]
-        self._map = Ranges(
-            old.n, np.minimum.reduceat(owner, heads), np.maximum.reduceat(owner, heads) + 1
-        )
+        into = np.arange(places.size) // max(1, new.size)
+        pairs = np.unique(into * old.n + owner)
+        counts = np.bincount(pairs // old.n, minlength=new.n)
+        self._map = Listed(old.n, np.concatenate(([0], np.cumsum(counts))), pairs % old.n)
 
     def reads(self) -> AxisMap:
         """The old chunks each new one reads."""

@@ -39,7 +39,7 @@ def test_tiles_hold_about_as_many_numbers_whatever_the_shape():
         assert 2**14 < np.prod(tile) <= 2**16
         assert all(side <= n for side, n in zip(tile, shape, strict=True))
     assert tile_of(()) == ()
-    assert tile_of((0, 5)) == (1, 5) or tile_of((0, 5)) == (0, 5)
+    assert tile_of((0, 5)) == (1, 5)
 
 
 def test_a_small_slice_makes_only_its_tiles():
