@@ -16,12 +16,11 @@ from nbscale.dataframe.elementwise import Elementwise
 from nbscale.dataframe.node import FrameSource
 from nbscale.dataframe.read.parquet_file import (
     ParquetInfo,
-    RowGroup,
-    may_match,
     parquet_files,
     parquet_info,
     read_row_groups,
 )
+from nbscale.dataframe.read.parquet_groups import RowGroup, may_match
 from nbscale.dataframe.select import Column, missing_column
 from nbscale.dataframe.source import numbered
 from nbscale.expr.need import Need

@@ -1,5 +1,4 @@
-# ruff: noqa: PTH105, PTH108, PTH110, PTH112, PTH116, PTH118 - paths stay text, as in files.py
-"""Parquet files: what their footers say, row groups as pandas reads them, one part written.
+"""Parquet files: what their footers say, and row groups as pandas reads them.
 
 pandas' dtypes depend on the values: integers with missing ones become floats, truth values objects.
 The footers say where values are missing, so that every row group comes with the dtypes of the whole.
@@ -8,16 +7,13 @@ The footers say where values are missing, so that every row group comes with the
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 import posixpath
-import uuid
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import closing
-from typing import Any, TypeAlias
+from typing import Any
 
 import fsspec
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,64 +26,25 @@ from nbscale.dataframe.read.files import (
     read_range,
     resolve,
 )
+from nbscale.dataframe.read.parquet_groups import (
+    ColumnStats,
+    Filters,
+    RowGroup,
+    filtered_columns,
+)
 
 __all__ = [
-    "ColumnStats",
-    "Filters",
     "ParquetForm",
     "ParquetInfo",
-    "RowGroup",
     "looks_like_parquet",
-    "may_match",
     "parquet_files",
     "parquet_info",
     "read_row_groups",
-    "write_parquet_part",
 ]
-
-Filters: TypeAlias = "Sequence[tuple[str, str, Any]] | Sequence[Sequence[tuple[str, str, Any]]]"
 
 _SAMPLE_ROWS = 100
 _SAMPLE_BYTES = 600_000
 _BUFFER = 1 << 16
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ColumnStats:
-    """What the footer says of a column in a row group; None where it does not."""
-
-    min: Any
-    max: Any
-    nulls: int | None
-    nbytes: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class RowGroup:
-    """Rows of a file that are stored together.
-
-    Attributes
-    ----------
-    file
-        The file.
-    index
-        Its number in the file.
-    first_row
-        Rows of the file before it.
-    rows
-        Its rows.
-    nbytes
-        Its bytes, not compressed.
-    stats
-        Of each column stored.
-    """
-
-    file: SourceFile
-    index: int
-    first_row: int
-    rows: int
-    nbytes: int
-    stats: Mapping[str, ColumnStats] = dataclasses.field(repr=False, hash=False, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -166,7 +123,7 @@ def parquet_files(
         fs, inner = fsspec.core.url_to_fs(path, **dict(storage_options or {}))
         is_folder = fs.isdir(inner)
     else:
-        is_folder = os.path.isdir(path)
+        is_folder = os.path.isdir(path)  # noqa: PTH112 - paths stay text, as in files.py
     if not is_folder:
         return resolve(path, storage_options)
     found = resolve(posixpath.join(path, "**", "*.parquet"), storage_options)
@@ -205,7 +162,7 @@ def parquet_info(files: Sequence[SourceFile]) -> ParquetInfo:
     --------
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.parquet"
-    >>> _ = write_parquet_part(pd.DataFrame({"x": [1, 2], "y": ["a", None]}), path)
+    >>> pd.DataFrame({"x": [1, 2], "y": ["a", None]}).to_parquet(path)
     >>> info = parquet_info(parquet_files(path))
     >>> info.rows, dict(info.schema.dtypes.astype(str))
     (2, {'x': 'int64', 'y': 'str'})
@@ -417,7 +374,7 @@ def read_row_groups(
     One read of the wanted columns' bytes. Memory: these columns, twice for a moment.
     """
     names = _wanted(form, columns)
-    read = [*names, *(c for c in _filtered(filters) if c not in names)]
+    read = [*names, *(c for c in filtered_columns(filters) if c not in names)]
     with _opened(file, dictionary) as parquet:
         there = set(parquet.schema_arrow.names)
         table = parquet.read_row_groups(
@@ -437,20 +394,6 @@ def _wanted(form: ParquetForm, columns: Sequence[Hashable] | None) -> list[str]:
     if columns is None:
         return stored
     return [c for c in stored if c in columns or c in form.index]
-
-
-def _filtered(filters: Filters | None) -> list[str]:
-    """Columns that filters look at."""
-    if not filters:
-        return []
-    return list(dict.fromkeys(name for terms in _alternatives(filters) for name, _, _ in terms))
-
-
-def _alternatives(filters: Any) -> list[list[tuple[str, str, Any]]]:
-    """Filters as a list of alternatives, each a list of terms that must all hold."""
-    if isinstance(filters[0], tuple):
-        return [list(filters)]
-    return [list(terms) for terms in filters]
 
 
 def _fitted(
@@ -495,119 +438,3 @@ def _index_as(index: pd.Index, name: str, dtype: str) -> pd.Index:
         arrays[number] = arrays[number].astype(dtype)
         return pd.MultiIndex.from_arrays(arrays, names=index.names)
     return index.astype(dtype)
-
-
-def may_match(group: RowGroup, filters: Filters | None) -> bool:
-    """Whether rows of a row group can pass filters, as far as its footer tells.
-
-    Examples
-    --------
-    >>> group = RowGroup(SourceFile("a", 1), 0, 0, 5, 9, {"x": ColumnStats(1, 3, 0, 9)})
-    >>> may_match(group, [("x", ">", 3)]), may_match(group, [("x", "in", [0, 2])])
-    (False, True)
-    """
-    if not filters:
-        return True
-    return any(
-        all(
-            _term_may_hold(group.stats.get(name), group.rows, op, value)
-            for name, op, value in terms
-        )
-        for terms in _alternatives(filters)
-    )
-
-
-def _term_may_hold(told: ColumnStats | None, rows: int, op: str, value: Any) -> bool:
-    if told is None:
-        return True
-    if told.nulls is not None and told.nulls == rows and op != "not in":
-        return False  # a missing value passes no comparison
-    low, high = told.min, told.max
-    if low is None or high is None or _is_nan(low) or _is_nan(high):
-        return True
-    try:
-        match op:
-            case "=" | "==":
-                return bool(low <= value <= high)
-            case "<":
-                return bool(low < value)
-            case "<=":
-                return bool(low <= value)
-            case ">":
-                return bool(high > value)
-            case ">=":
-                return bool(high >= value)
-            case "in":
-                return any(low <= v <= high for v in value)
-            case "!=":
-                return not (low == high == value)
-    except TypeError:
-        return True  # not comparable here: the rows themselves will tell
-    return True
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, (float, np.floating)) and bool(value != value)  # noqa: PLR0124
-
-
-def write_parquet_part(
-    frame: pd.DataFrame,
-    path: str | os.PathLike[str],
-    *,
-    schema: pa.Schema | None = None,
-    storage_options: Mapping[str, Any] | None = None,
-    **keywords: Any,
-) -> int:
-    """Write a frame as one parquet file, whole or not at all.
-
-    Parameters
-    ----------
-    frame
-        Rows to write.
-    path
-        Local path or URL.
-    schema
-        Arrow schema that all parts of a data set share.
-    storage_options
-        For the file system of a URL.
-    keywords
-        Passed to ``DataFrame.to_parquet``, such as ``compression`` or ``index``.
-
-    Returns
-    -------
-    int
-        Bytes written.
-
-    Notes
-    -----
-    A local file is written under a hidden name beside it and renamed; elsewhere the bytes are made
-    in memory and sent at once.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.parquet"
-    >>> write_parquet_part(pd.DataFrame({"x": [1]}), path) == path.stat().st_size
-    True
-    """
-    target = os.fspath(path)
-    if schema is not None:
-        keywords["schema"] = schema
-    if "://" in target:
-        buffer = io.BytesIO()
-        frame.to_parquet(buffer, engine="pyarrow", **keywords)
-        fs, inner = fsspec.core.url_to_fs(target, **dict(storage_options or {}))
-        fs.makedirs(posixpath.dirname(inner), exist_ok=True)
-        fs.pipe_file(inner, buffer.getvalue())
-        return buffer.tell()
-    folder, name = os.path.split(target)
-    hidden = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
-    try:
-        frame.to_parquet(hidden, engine="pyarrow", **keywords)
-        size = os.stat(hidden).st_size
-        os.replace(hidden, target)
-    except BaseException:
-        if os.path.exists(hidden):
-            os.unlink(hidden)
-        raise
-    return size

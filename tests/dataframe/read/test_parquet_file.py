@@ -16,11 +16,9 @@ from pandas.testing import assert_frame_equal
 from nbscale.dataframe.read.files import resolve
 from nbscale.dataframe.read.parquet_file import (
     looks_like_parquet,
-    may_match,
     parquet_files,
     parquet_info,
     read_row_groups,
-    write_parquet_part,
 )
 from nbscale.errors import SourceChanged
 
@@ -115,44 +113,6 @@ def test_files_that_do_not_go_together_are_told(tmp_path):
         parquet_info(parquet_files(tmp_path))
 
 
-def test_filters_keep_rows_and_leave_out_groups(tmp_path):
-    path = tmp_path / "a.parquet"
-    FRAME.to_parquet(path, row_group_size=4)
-    for filters in (
-        [("i", ">", 6)],
-        [("i", "in", [1, 9]), ("b", "==", False)],
-        [[("i", "<", 2)], [("s", "=", "w5")]],
-        [("gap_i", "!=", 3)],
-    ):
-        expected = pd.read_parquet(path, columns=["f"], filters=filters)
-        assert_frame_equal(read_by_groups(path, ["f"], filters), expected)
-    groups = parquet_info(parquet_files(path)).groups
-    assert [may_match(g, [("i", ">", 6)]) for g in groups] == [False, True, True]
-    assert [may_match(g, [("i", "<=", 3)]) for g in groups] == [True, False, False]
-    assert [may_match(g, [[("i", "<", 1)], [("s", "==", "w9")]]) for g in groups] == [
-        True,
-        False,
-        True,
-    ]
-    assert [may_match(g, [("no such", "==", 1)]) for g in groups] == [True] * 3
-    assert [may_match(g, [("i", "==", "x")]) for g in groups] == [True] * 3
-
-
-@given(
-    values=st.lists(st.one_of(st.none(), st.integers(0, 5)), min_size=1, max_size=9),
-    op=st.sampled_from(["=", "==", "!=", "<", "<=", ">", ">=", "in", "not in"]),
-    value=st.integers(-1, 6),
-)
-def test_no_group_is_left_out_that_holds_rows(tmp_path_factory, values, op, value):
-    path = tmp_path_factory.getbasetemp() / "prune.parquet"
-    pq.write_table(pa.table({"x": pa.array(values, pa.int64())}), path, row_group_size=2)
-    filters = [("x", op, [value] if "in" in op else value)]
-    info = parquet_info(parquet_files(path))
-    for group in info.groups:
-        rows = read_row_groups(group.file, [group.index], info.form, None, filters)
-        assert may_match(group, filters) or not len(rows)
-
-
 def test_text_as_categories(tmp_path):
     path = tmp_path / "a.parquet"
     FRAME.to_parquet(path, row_group_size=4)
@@ -217,30 +177,10 @@ def test_directories(tmp_path):
         parquet_files(tmp_path)
 
 
-def test_writing_is_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "a.parquet"
-    size = write_parquet_part(FRAME, path, compression="zstd", index=False)
-    assert path.stat().st_size == size
-    assert_frame_equal(pd.read_parquet(path), pd.read_parquet(path)[list(FRAME.columns)])
-    before = path.read_bytes()
-    with pytest.raises((pa.ArrowInvalid, pa.ArrowTypeError)):
-        write_parquet_part(pd.DataFrame({"x": [1, "a"]}), path)
-    assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["a.parquet"]
-
-
-def test_parts_share_a_schema(tmp_path):
-    path = tmp_path / "a.parquet"
-    schema = pa.schema({"x": pa.float64()})
-    write_parquet_part(pd.DataFrame({"x": [1, 2]}), path, schema=schema, index=False)
-    assert pq.read_schema(path).field("x").type == pa.float64()
-
-
 def test_urls():
     fs = fsspec.filesystem("memory")
     try:
-        size = write_parquet_part(FRAME, "memory://d/a.parquet", row_group_size=4)
-        assert fs.size("/d/a.parquet") == size
+        FRAME.to_parquet("memory://d/a.parquet", row_group_size=4)
         got = read_by_groups("memory://d")
         assert_frame_equal(got, pd.read_parquet("memory://d/a.parquet"))
     finally:
