@@ -77,6 +77,14 @@ PARTS = {
         (Step("graph_plan", pairs=3), Step("graph_growth", pairs=3)),
     ),
     "parquet": Part("a filter and a group-by over parquet", (Step("parquet_groupby"),)),
+    "small-worlds": Part(
+        "every graph of four tasks on two workers, every fault once, every interleaving",
+        (Step("small_worlds", pairs=1, cap=1, timeout=3000),),
+    ),
+    "simulations": Part(
+        "ten thousand random runs of the scheduler, everything checked after every signal",
+        (Step("simulations", pairs=1, cap=1, timeout=3000),),
+    ),
     "soak": Part(
         "half an hour of random jobs, each answer compared with pandas', nothing may pile up",
         (Step("soak", {"seconds": 180}, pairs=10),),
