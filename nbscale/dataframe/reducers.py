@@ -192,20 +192,20 @@ class Moments:
     def reference(self, value: Any) -> Any:
         return getattr(value, self.name)(skipna=self.skipna, ddof=self.ddof)
 
-    def partial(self, column: pd.Series) -> tuple[Spread, bool, Any]:
-        values = numbers(column)
-        return Spread.of(values), len(values) < len(column), column.dtype
+    def partial(self, column: pd.Series) -> tuple[Spread, int, Any]:
+        return Spread.of(numbers(column)), len(column), column.dtype
 
-    def combine(self, states: Sequence[tuple[Spread, bool, Any]]) -> tuple[Spread, bool, Any]:
-        spread, lacking, dtype = states[0]
-        for other, lacks, _ in states[1:]:
-            spread, lacking = spread.merged(other), lacking or lacks
-        return spread, lacking, dtype
+    def combine(self, states: Sequence[tuple[Spread, int, Any]]) -> tuple[Spread, int, Any]:
+        spread, rows, dtype = states[0]
+        for other, more, _ in states[1:]:
+            spread, rows = spread.merged(other), rows + more
+        return spread, rows, dtype
 
-    def final(self, state: tuple[Spread, bool, Any], *, alone: bool = False) -> Any:
-        spread, lacking, dtype = state
+    def final(self, state: tuple[Spread, int, Any], *, alone: bool = False) -> Any:
+        del alone
+        spread, rows, dtype = state
         n = spread.n
-        known = n > self.ddof and not (lacking and not self.skipna)
+        known = n > self.ddof and (n == rows or self.skipna)
         value = spread.squares / (n - self.ddof) if known else np.nan
         if self.name != "var":
             value = np.sqrt(value)
@@ -216,10 +216,10 @@ class Moments:
         if dtype.kind == "c":
             dtype = np.dtype(np.float64)
         found = _float_array(value, dtype)
-        return found if n or self.skipna or lacking else found[:0]
+        return found if rows else found[:0]
 
     def close(self, column: Any) -> Any:
-        found = column.mean(skipna=self.skipna)
+        found = column.mean(skipna=False)
         return np.float64(found) if self.name == "sem" and isinstance(found, float) else found
 
 
