@@ -205,11 +205,16 @@ class Order:
     ascending
         For each key column.
     missing_last
-        Missing values are behind all others, whether ascending or not.
+        Missing values are behind all others, whether ascending or not: of every key, or of each.
     """
 
     ascending: tuple[bool, ...]
-    missing_last: bool = True
+    missing_last: bool | tuple[bool, ...] = True
+
+    def has_missing_last(self, key: int) -> bool:
+        """Whether missing values of one key are behind all others."""
+        last = self.missing_last
+        return last[key] if isinstance(last, tuple) else last
 
 
 def _distinct(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
@@ -237,7 +242,7 @@ def _codes(
         code = top - code
     if not some:
         return code
-    codes = np.full(len(values), top if order.missing_last else 0, dtype=np.int64)
+    codes = np.full(len(values), top if order.has_missing_last(key) else 0, dtype=np.int64)
     codes[~missing] = code
     return codes
 
