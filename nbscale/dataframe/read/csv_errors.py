@@ -66,6 +66,8 @@ def locate_misfit(
         wrong = ~missing
     elif planned in ("bool", "bool?"):
         wrong = ~text.str.lower().isin(["true", "false"]) & ~(missing & (planned == "bool?"))
+    elif planned.startswith("datetime64"):
+        wrong = pd.to_datetime(text, errors="coerce", format="mixed").isna() & ~missing
     else:
         number = pd.to_numeric(text, errors="coerce")
         wrong = number.isna() & ~missing

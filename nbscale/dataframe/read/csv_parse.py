@@ -236,6 +236,7 @@ class _Source:
         keywords = dict(self.form.keywords)
         if keywords.get("engine") in (None, "c"):
             keywords["low_memory"] = low_memory
+        told = {**self._dates_given_up(keywords), **(told or {})}
         if told:
             _tell(keywords, told)
         pushed = self.form.pushable and len(names) < len(self.form.columns)
@@ -252,6 +253,14 @@ class _Source:
         if not all(n in frame.columns for n in names):
             return frame.reindex(columns=names)
         return frame if list(frame.columns) == names else frame[names]
+
+    def _dates_given_up(self, keywords: dict[str, Any]) -> dict[Hashable, str]:
+        """Columns that were to be dates and are known to be text: nobody need try again."""
+        dates = keywords.get("parse_dates")
+        if not isinstance(dates, (list, tuple)):
+            return {}
+        states = dict(zip(self.form.columns, self.form.states, strict=True))
+        return {name: "str" for name in dates if states.get(name) == "str"}
 
     def _read(self, keywords: dict[str, Any], *, checked: bool = False) -> pd.DataFrame:
         stream = self._open(keywords, counted=checked)

@@ -2,7 +2,9 @@
 
 Samples are real rows: the beginnings of several files, and pieces from within them while no quote has
 been seen (a piece that began inside quotes would be misread). Everything is asked of pandas: it reads
-the samples with the user's own keywords, and what it says is joined over all of them.
+the samples with the user's own keywords, and what it says is joined over all of them. All files are
+one whole: a column that is text in one of them is text in all, where a concat of frames read apart
+would mix numbers with texts.
 """
 
 from __future__ import annotations

@@ -88,6 +88,20 @@ def test_a_value_that_does_not_fit_is_told_with_its_place(write, value, found):
 
 
 @pytest.mark.usefixtures("blind")
+def test_a_text_among_dates(write):
+    text = "t,x\n" + "".join(f"20{i % 90 + 10}-01-02,{i}\n" for i in range(30_000))
+    text = text.replace(",20000\n", ",20000\nsoon,1\n")
+    files = write(text)
+    keywords = {"parse_dates": ["t"], "index_col": "x"}
+    (misfit,) = [m for _, found in read_blocks(files, **keywords) for m in found]
+    assert (misfit.planned, misfit.found, misfit.value) == ("datetime64[us]", "str", "soon")
+    assert text[misfit.offset :].startswith("soon")
+    got = read_in_blocks(str(files[0].path), 50_000, **keywords)
+    assert got["t"].dtype == "str"
+    assert got["t"].tolist() == [line.split(",")[0] for line in text.splitlines()[1:]]
+
+
+@pytest.mark.usefixtures("blind")
 def test_columns_not_wanted_have_no_misfits(write):
     read = read_blocks(write(spoilt(30_001, "x,w\n")), ["word"])
     assert all(not misfits for _, misfits in read)

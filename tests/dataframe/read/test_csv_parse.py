@@ -172,6 +172,15 @@ def test_compressed_files_are_read_whole(tmp_path, how):
     check(str(tmp_path / "a.csv"), 5, compression=how)
 
 
+def test_compressed_and_plain_files_together(tmp_path, write):
+    (plain,) = write(ABC)
+    packed = str(tmp_path / "a.csv.gz")
+    pd.read_csv(plain).assign(a=0.5).to_csv(packed, index=False)
+    check([plain, packed], 8)
+    check([packed, plain], 8)
+    check([packed, plain], 8, ["a"])
+
+
 def test_several_files(write):
     check(write(ABC, ABC[:6] + "9,w,0.5\n", "c,a,b\n1,2,x\n3,4,y\n"), 8)
 
