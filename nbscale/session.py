@@ -24,7 +24,7 @@ from nbscale.plan.jobs import Learned, PlanJob, informed
 from nbscale.plan.rewrite import Change, bottom_up, carry_places, rewrite
 from nbscale.plan.rules import RULES
 
-__all__ = ["Gather", "Request", "RunRecord", "Session", "current", "runs"]
+__all__ = ["Gather", "Request", "RunReport", "Session", "current", "runs"]
 
 _SMALL = 1_000_000
 """Bytes below which handing work to threads costs more than the work."""
@@ -63,7 +63,7 @@ class Request:
 
 
 @dataclasses.dataclass(slots=True)
-class RunRecord:
+class RunReport:
     """What ``ns.runs()`` tells of a run. ``seconds`` is wall time; None while it runs."""
 
     run: int
@@ -123,7 +123,7 @@ class Session:
 
     def __init__(self) -> None:
         self.learned = Learned()
-        self.records: list[RunRecord] = []
+        self.records: list[RunReport] = []
         self._engines: dict[str, tuple[Engine, tuple[int | None, int | None]]] = {}
         self._numbers = itertools.count(1)
         self._observers: list[Observer] | None = None
@@ -159,7 +159,7 @@ class Session:
         if len(requests) > 3:
             what += f" and {len(requests) - 3} more"
         place = user_place()
-        record = RunRecord(number, what, chosen.name, reason, place)
+        record = RunReport(number, what, chosen.name, reason, place)
         self._remember(record)
         collecting = _Collecting(requests, job)
         info = RunInfo(run=number, what=what, reason=reason, place=place)
@@ -212,7 +212,7 @@ class Session:
                     self._observers.append(entry.load())
         return self._observers
 
-    def _remember(self, record: RunRecord) -> None:
+    def _remember(self, record: RunReport) -> None:
         self.records.append(record)
         del self.records[:-1000]
 
@@ -282,7 +282,7 @@ def current() -> Session:
     return _current
 
 
-def runs() -> tuple[RunRecord, ...]:
+def runs() -> tuple[RunReport, ...]:
     """The runs of this session, oldest first, at most the last 1000.
 
     Examples
