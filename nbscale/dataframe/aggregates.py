@@ -148,7 +148,7 @@ class Fold(Aggregate):
         return self.method
 
     @property
-    def empty(self) -> Any:  # type: ignore[override]
+    def empty(self) -> Any:
         known = {"sum": 0, "prod": 1, "any": False, "all": True}
         return None if self.min_count > 0 else known.get(self.method)
 

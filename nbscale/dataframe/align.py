@@ -321,7 +321,7 @@ class _JoinKernel:
 
     def _joined(self, one: Any, two: Any) -> tuple[Any, Any, Any]:
         if len(one) and len(two):
-            return one.join(two, how="outer", return_indexers=True)  # type: ignore[no-any-return]
+            return one.join(two, how="outer", return_indexers=True)
         # Where one side is empty as a whole pandas' own sort is not stable; here only a part is.
         full = one if len(one) else two
         missing = "first" if self.missing_first else "last"
@@ -369,7 +369,7 @@ class Reindexed(_Compares):
         return Need(frozenset(), True, True), Need(need.columns, True, True)
 
     def _make_layout(self) -> Layout:
-        return self.left.layout  # type: ignore[attr-defined, no-any-return]
+        return self.left.layout  # type: ignore[attr-defined]
 
     def build(self, *answers: Any) -> Node:
         left, right = answers
@@ -402,7 +402,7 @@ class Identical(_Compares):
         return Need(frozenset(), True, True), Need(need.columns, True, True)
 
     def _make_layout(self) -> Layout:
-        return self.left.layout  # type: ignore[attr-defined, no-any-return]
+        return self.left.layout  # type: ignore[attr-defined]
 
     def build(self, *answers: Any) -> Node:
         left, right = answers

@@ -124,7 +124,7 @@ class _FoldTotals:
         if before is None:
             return total
         both = pd.concat([before, total], ignore_index=True)
-        return getattr(both, self.method)(skipna=self.skipna).iloc[1:]  # type: ignore[no-any-return]
+        return getattr(both, self.method)(skipna=self.skipna).iloc[1:]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

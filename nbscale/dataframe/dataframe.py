@@ -106,7 +106,7 @@ class DataFrame(
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns. Counts the rows where their number is not known."""
-        return len(self), len(self.columns)  # type: ignore[arg-type]
+        return len(self), len(self.columns)
 
     @property
     def ndim(self) -> int:
@@ -116,7 +116,7 @@ class DataFrame(
     @property
     def empty(self) -> bool:
         """Whether there is no row or no column."""
-        return len(self.columns) == 0 or len(self) == 0  # type: ignore[arg-type]
+        return len(self.columns) == 0 or len(self) == 0
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in self._node.columns:  # type: ignore[attr-defined]
@@ -233,7 +233,7 @@ class Scalar(ElementwiseMethods, _FrameCollection):
         return complex(self._value())
 
     def __index__(self) -> int:
-        return self._value().__index__()  # type: ignore[no-any-return]
+        return self._value().__index__()
 
     def __round__(self, ndigits: int | None = None) -> Any:
         return round(self._value(), ndigits)

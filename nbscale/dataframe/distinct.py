@@ -279,7 +279,7 @@ class Frequent(FrameMap):
     @property
     def held(self) -> tuple[Wanted, ...]:
         """As in the input."""
-        return self.input.held  # type: ignore[attr-defined, no-any-return]
+        return self.input.held  # type: ignore[attr-defined]
 
     def kernel(self) -> Kernel:
         return _OfSize(self.size, self.held)

@@ -301,25 +301,25 @@ class ElementwiseMethods(Collection):
     __le__ = _operator("le")
     __gt__ = _operator("gt")
     __ge__ = _operator("ge")
-    __eq__ = _operator("eq")  # type: ignore[assignment]
-    __ne__ = _operator("ne")  # type: ignore[assignment]
+    __eq__ = _operator("eq")
+    __ne__ = _operator("ne")
     __hash__ = object.__hash__
 
     def __neg__(self) -> Self:
         """Negate every value."""
-        return elementwise(self, "operator.neg")  # type: ignore[no-any-return]
+        return elementwise(self, "operator.neg")
 
     def __invert__(self) -> Self:
         """Invert every boolean."""
-        return elementwise(self, "operator.invert")  # type: ignore[no-any-return]
+        return elementwise(self, "operator.invert")
 
     def __abs__(self) -> Self:
         """Absolute values."""
-        return elementwise(self, "operator.abs")  # type: ignore[no-any-return]
+        return elementwise(self, "operator.abs")
 
     def abs(self) -> Self:
         """Absolute values. One pass, no exchange."""
-        return elementwise(self, "abs")  # type: ignore[no-any-return]
+        return elementwise(self, "abs")
 
     def round(self, decimals: int = 0) -> Self:
         """Round to so many decimals. One pass, no exchange.
@@ -330,7 +330,7 @@ class ElementwiseMethods(Collection):
         >>> nd.from_pandas(pd.Series([1.26, 2.34])).round(1).compute().tolist()
         [1.3, 2.3]
         """
-        return elementwise(self, "round", decimals)  # type: ignore[no-any-return]
+        return elementwise(self, "round", decimals)
 
     def astype(self, dtype: Any) -> Self:
         """Convert to other dtypes.
@@ -357,8 +357,8 @@ class ElementwiseMethods(Collection):
                 columns = self._node.columns  # type: ignore[attr-defined]
                 if name not in columns:
                     raise missing_column(name, columns)
-            return elementwise(self, "astype", dict(dtype), by_column=False)  # type: ignore[no-any-return]
-        return elementwise(self, "astype", dtype)  # type: ignore[no-any-return]
+            return elementwise(self, "astype", dict(dtype), by_column=False)
+        return elementwise(self, "astype", dtype)
 
     def fillna(self, value: Any) -> Self:
         """Replace missing values by a scalar, a dict of column to scalar, or another Series.
@@ -366,16 +366,16 @@ class ElementwiseMethods(Collection):
         One pass, no exchange.
         """
         if isinstance(value, Mapping):
-            return elementwise(self, "fillna", dict(value), by_column=False)  # type: ignore[no-any-return]
-        return elementwise(self, "fillna", value)  # type: ignore[no-any-return]
+            return elementwise(self, "fillna", dict(value), by_column=False)
+        return elementwise(self, "fillna", value)
 
     def isna(self) -> Self:
         """Whether each value is missing."""
-        return elementwise(self, "isna")  # type: ignore[no-any-return]
+        return elementwise(self, "isna")
 
     def notna(self) -> Self:
         """Whether each value is there."""
-        return elementwise(self, "notna")  # type: ignore[no-any-return]
+        return elementwise(self, "notna")
 
     isnull = isna
     notnull = notna
@@ -383,26 +383,26 @@ class ElementwiseMethods(Collection):
     def isin(self, values: Any) -> Self:
         """Whether each value is one of ``values``, a list-like in memory."""
         if isinstance(values, Mapping):
-            return elementwise(self, "isin", dict(values), by_column=False)  # type: ignore[no-any-return]
+            return elementwise(self, "isin", dict(values), by_column=False)
         if isinstance(values, Collection):
             msg = "isin needs values in memory: compute() them first, or use merge"
             raise NotImplementedError(msg)
-        return elementwise(self, "isin", list(values))  # type: ignore[no-any-return]
+        return elementwise(self, "isin", list(values))
 
     def clip(self, lower: Any = None, upper: Any = None) -> Self:
         """Limit values to an interval; bounds are scalars."""
-        return elementwise(self, "clip", lower, upper)  # type: ignore[no-any-return]
+        return elementwise(self, "clip", lower, upper)
 
     def where(self, cond: Any, other: Any = np.nan) -> Self:
         """Keep values where ``cond`` is true, put ``other`` elsewhere. Indexes are aligned."""
-        return elementwise(self, "where", cond, other, by_column=_by_column(cond, other))  # type: ignore[no-any-return]
+        return elementwise(self, "where", cond, other, by_column=_by_column(cond, other))
 
     def mask(self, cond: Any, other: Any = np.nan) -> Self:
         """Put ``other`` where ``cond`` is true. Indexes are aligned."""
         if isinstance(cond, Collection):
             # Rows that the condition lacks count as true, as in pandas.
             return self.where(~cond, other)  # type: ignore[operator]
-        return elementwise(self, "mask", cond, other, by_column=_by_column(cond, other))  # type: ignore[no-any-return]
+        return elementwise(self, "mask", cond, other, by_column=_by_column(cond, other))
 
     def map_partitions(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function on every partition.
@@ -467,13 +467,13 @@ class FrameElementwise(ElementwiseMethods):
         for name, value in columns.items():
             made = value(result) if callable(value) else value
             result = result._assigned(name, made)
-        return result  # type: ignore[no-any-return]
+        return result
 
     def _assigned(self, name: Hashable, value: Any) -> Self:
         if isinstance(value, Collection):
             (series,) = aligned_to(self._node, value._node)  # noqa: SLF001
-            return wrap(Assign(self._node, (name,), (series,)), self, value)  # type: ignore[no-any-return]
-        return wrap(Assign(self._node, (name,), (_plain(value),)), self)  # type: ignore[no-any-return]
+            return wrap(Assign(self._node, (name,), (series,)), self, value)
+        return wrap(Assign(self._node, (name,), (_plain(value),)), self)
 
     def drop(
         self,
@@ -501,7 +501,7 @@ class FrameElementwise(ElementwiseMethods):
             if name not in have and errors == "raise":
                 raise missing_column(name, have)
         kept = tuple(name for name in have if name not in leave)
-        return wrap(Project(self._node, kept), self)  # type: ignore[no-any-return]
+        return wrap(Project(self._node, kept), self)
 
     def rename(self, columns: Any = None) -> Self:
         """Rename columns by a dict or a function."""
@@ -514,7 +514,7 @@ class FrameElementwise(ElementwiseMethods):
             if callable(columns)
             else {name: columns.get(name, name) for name in have}
         )
-        return elementwise(self, "rename", by_column=False, columns=renamed)  # type: ignore[no-any-return]
+        return elementwise(self, "rename", by_column=False, columns=renamed)
 
     def dropna(self, how: str = "any", subset: Any = None, thresh: int | None = None) -> Self:
         """Leave out rows with missing values.
@@ -534,7 +534,7 @@ class FrameElementwise(ElementwiseMethods):
             keep = elementwise(there, "sum", by_column=False, axis=1) >= thresh
         else:
             keep = elementwise(there, "any" if how == "all" else "all", by_column=False, axis=1)
-        return self[keep]  # type: ignore[index, no-any-return]
+        return self[keep]  # type: ignore[index]
 
 
 def _listed(names: Any) -> list[Any]:
@@ -548,11 +548,11 @@ class SeriesElementwise(ElementwiseMethods):
 
     def dropna(self) -> Self:
         """Leave out missing values."""
-        return self[self.notna()]  # type: ignore[index, no-any-return]
+        return self[self.notna()]  # type: ignore[index]
 
     def rename(self, index: Any) -> Self:
         """Give the series another name."""
-        return elementwise(self, "rename", index)  # type: ignore[no-any-return]
+        return elementwise(self, "rename", index)
 
     def to_frame(self, name: Hashable | None = None) -> Any:
         """Make a frame of one column."""
@@ -561,7 +561,7 @@ class SeriesElementwise(ElementwiseMethods):
 
     def between(self, left: Any, right: Any, inclusive: str = "both") -> Self:
         """Whether each value lies between two scalars."""
-        return elementwise(self, "between", left, right, inclusive=inclusive)  # type: ignore[no-any-return]
+        return elementwise(self, "between", left, right, inclusive=inclusive)
 
     @property
     def str(self) -> Accessor:

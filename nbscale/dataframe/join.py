@@ -260,7 +260,7 @@ class JoinMethods(Collection):
         broadcast: bool | None = None,
     ) -> Self:
         """Merge with another frame by columns or indexes; see ``nbscale.dataframe.merge``."""
-        return merge(  # type: ignore[no-any-return]
+        return merge(
             self,
             right,
             how,
@@ -323,8 +323,8 @@ class JoinMethods(Collection):
             raise NotImplementedError(msg)
         marks = tuple(suffixes) if suffixes is not None else (lsuffix, rsuffix)
         if how == "cross":
-            return merge(self, other, "cross", suffixes=marks)  # type: ignore[no-any-return]
-        return merge(  # type: ignore[no-any-return]
+            return merge(self, other, "cross", suffixes=marks)
+        return merge(
             self,
             other,
             how,

@@ -175,7 +175,7 @@ class FrameScan(Frame, Scan):
     row_preserving = True
 
     def _make_layout(self) -> Layout:
-        return self.inputs[0].layout  # type: ignore[attr-defined, no-any-return]
+        return self.inputs[0].layout  # type: ignore[attr-defined]
 
     def reference(self, *inputs: Any) -> Any:
         summary = self.summarise()((0,), inputs[-1])

@@ -465,7 +465,7 @@ class OrderMethods(Collection):
                 chunksize=chunksize,
                 partition_size=partition_size,
             )
-        return wrap(made, self)  # type: ignore[no-any-return]
+        return wrap(made, self)
 
     def _largest(self, n: int, columns: Any, keep: str, *, smallest: bool) -> Any:
         if keep not in ("first", "last", "all"):
@@ -512,11 +512,11 @@ class SeriesOrder(OrderMethods):
 
     def nlargest(self, n: int = 5, keep: str = "first") -> Self:
         """The n largest values, largest first. One pass, a tree of n rows each."""
-        return self._largest(n, None, keep, smallest=False)  # type: ignore[no-any-return]
+        return self._largest(n, None, keep, smallest=False)
 
     def nsmallest(self, n: int = 5, keep: str = "first") -> Self:
         """The n smallest values, smallest first. One pass, a tree of n rows each."""
-        return self._largest(n, None, keep, smallest=True)  # type: ignore[no-any-return]
+        return self._largest(n, None, keep, smallest=True)
 
 
 class FrameOrder(OrderMethods):
@@ -639,7 +639,7 @@ class FrameOrder(OrderMethods):
             result = wrap(SortEach(node, Keys("index", (0,)), Order((True,))), result)
         if npartitions is not None:
             result = result.repartition(npartitions=npartitions)
-        return result  # type: ignore[no-any-return]
+        return result
 
     def nlargest(self, n: int, columns: Any, keep: str = "first") -> Self:
         """The n rows with the largest values in columns, largest first.
@@ -655,11 +655,11 @@ class FrameOrder(OrderMethods):
         >>> df.nlargest(2, "x").compute().x.tolist()
         [3, 2]
         """
-        return self._largest(n, columns, keep, smallest=False)  # type: ignore[no-any-return]
+        return self._largest(n, columns, keep, smallest=False)
 
     def nsmallest(self, n: int, columns: Any, keep: str = "first") -> Self:
         """The n rows with the smallest values in columns, smallest first; see ``nlargest``."""
-        return self._largest(n, columns, keep, smallest=True)  # type: ignore[no-any-return]
+        return self._largest(n, columns, keep, smallest=True)
 
 
 def refuse(method: str, **arguments: Any) -> None:

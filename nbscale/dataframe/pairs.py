@@ -39,7 +39,7 @@ class WithoutPairs(FrameMap):
     @property
     def held(self) -> tuple[Wanted, ...]:
         """As in the input."""
-        return self.input.held  # type: ignore[attr-defined, no-any-return]
+        return self.input.held  # type: ignore[attr-defined]
 
     def kernel(self) -> Kernel:
         return _Without(self.places)
@@ -142,7 +142,7 @@ class WithCounts(FrameMap):
     @property
     def held(self) -> tuple[Wanted, ...]:
         """As in the groups."""
-        return self.main.held  # type: ignore[attr-defined, no-any-return]
+        return self.main.held  # type: ignore[attr-defined]
 
     def kernel(self) -> Kernel:
         return _Join(self.places)

@@ -69,7 +69,7 @@ class MergeAll(FrameReduce):
     @property
     def held(self) -> tuple[Wanted, ...]:
         """As in the input."""
-        return self.input.held  # type: ignore[attr-defined, no-any-return]
+        return self.input.held  # type: ignore[attr-defined]
 
     def partial(self) -> Kernel:
         return _itself
@@ -241,7 +241,7 @@ class MoveGroups(FrameExchange):
     @property
     def held(self) -> tuple[Wanted, ...]:
         """As in the input."""
-        return self.input.held  # type: ignore[attr-defined, no-any-return]
+        return self.input.held  # type: ignore[attr-defined]
 
     def split(self) -> Kernel:
         return _Split(self.way, _aggregates(self.input))

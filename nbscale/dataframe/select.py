@@ -153,7 +153,7 @@ class Filter(FrameMap):
         return need, Need(None, need.index, need.order)
 
     def _make_layout(self) -> Layout:
-        return self.input.layout.filtered(self.key)  # type: ignore[attr-defined, no-any-return]
+        return self.input.layout.filtered(self.key)  # type: ignore[attr-defined]
 
 
 def _where_true(index: Index, value: Any, mask: Any) -> Any:

@@ -127,7 +127,7 @@ class FromFar(FrameAdaptive):
         return getattr(inputs[0], self.method)(self.periods, **dict(self.options))
 
     def _make_layout(self) -> Layout:
-        return self.input.layout  # type: ignore[attr-defined, no-any-return]
+        return self.input.layout  # type: ignore[attr-defined]
 
     def needs(self, need: Need) -> tuple[Need, ...]:
         return (Need(need.columns, need.index, True),)

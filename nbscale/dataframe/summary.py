@@ -185,7 +185,7 @@ def _other(subject: Collection, column: Hashable, name: str) -> Node:
         return CountRows(node)
     if name == "median":
         return Quantiles(SortedColumns(node), node, Median(None))
-    return count_distinct(wrap(node, subject), dropna=True)._node  # type: ignore[no-any-return] # noqa: SLF001
+    return count_distinct(wrap(node, subject), dropna=True)._node # noqa: SLF001
 
 
 def aggregate(subject: Collection, func: Any, named: Mapping[str, Any]) -> Any:

@@ -133,19 +133,19 @@ class WindowMethods(Collection):
         >>> nd.from_pandas(pd.Series([1, 2, 3]), npartitions=2).cumsum().compute().tolist()
         [1, 3, 6]
         """
-        return self._cumulated("cumsum", axis, skipna)  # type: ignore[no-any-return]
+        return self._cumulated("cumsum", axis, skipna)
 
     def cumprod(self, axis: Any = 0, skipna: bool = True) -> Self:
         """Running products; see ``cumsum``."""
-        return self._cumulated("cumprod", axis, skipna)  # type: ignore[no-any-return]
+        return self._cumulated("cumprod", axis, skipna)
 
     def cummax(self, axis: Any = 0, skipna: bool = True) -> Self:
         """Running maxima; see ``cumsum``."""
-        return self._cumulated("cummax", axis, skipna)  # type: ignore[no-any-return]
+        return self._cumulated("cummax", axis, skipna)
 
     def cummin(self, axis: Any = 0, skipna: bool = True) -> Self:
         """Running minima; see ``cumsum``."""
-        return self._cumulated("cummin", axis, skipna)  # type: ignore[no-any-return]
+        return self._cumulated("cummin", axis, skipna)
 
     def _cumulated(self, method: str, axis: Any, skipna: bool) -> Any:
         if axis in (1, "columns"):
@@ -166,11 +166,11 @@ class WindowMethods(Collection):
         >>> s.ffill(limit=1).compute().tolist()
         [1.0, 1.0, nan]
         """
-        return wrap(Fill(self._node, limit), self)  # type: ignore[no-any-return]
+        return wrap(Fill(self._node, limit), self)
 
     def bfill(self, *, limit: int | None = None) -> Self:
         """Put the next value behind in the place of missing ones; see ``ffill``."""
-        return wrap(FillBack(self._node, limit), self)  # type: ignore[no-any-return]
+        return wrap(FillBack(self._node, limit), self)
 
     def shift(
         self, periods: int = 1, freq: Any = None, axis: Any = 0, fill_value: Any = None
@@ -204,12 +204,12 @@ class WindowMethods(Collection):
         _check_periods("shift", periods)
         if axis in (1, "columns"):
             plain = (("periods", periods), *options.items())
-            return wrap(AlongColumns(self._node, "shift", plain), self)  # type: ignore[no-any-return]
+            return wrap(AlongColumns(self._node, "shift", plain), self)
         if freq is not None:
-            return wrap(MoveLabels(self._node, periods, freq), self)  # type: ignore[no-any-return]
+            return wrap(MoveLabels(self._node, periods, freq), self)
         if periods == 0:
             return self
-        return wrap(shifted(self._node, "shift", periods, options), self)  # type: ignore[no-any-return]
+        return wrap(shifted(self._node, "shift", periods, options), self)
 
     def diff(self, periods: int = 1, axis: Any = 0) -> Self:
         """The difference from the row ``periods`` before; see ``shift``.
@@ -223,14 +223,14 @@ class WindowMethods(Collection):
         _check_periods("diff", periods)
         if axis in (1, "columns"):
             made = AlongColumns(self._node, "diff", (("periods", periods),))
-            return wrap(made, self)  # type: ignore[no-any-return]
+            return wrap(made, self)
         if periods == 0:
-            return elementwise(self, "diff", 0)  # type: ignore[no-any-return]
-        return wrap(shifted(self._node, "diff", periods, {}), self)  # type: ignore[no-any-return]
+            return elementwise(self, "diff", 0)
+        return wrap(shifted(self._node, "diff", periods, {}), self)
 
     def pct_change(self, periods: int = 1) -> Self:
         """The relative difference from the row ``periods`` before."""
-        return self / self.shift(periods) - 1  # type: ignore[operator, no-any-return]
+        return self / self.shift(periods) - 1  # type: ignore[operator]
 
 
 def _check_periods(method: str, periods: Any) -> None:
