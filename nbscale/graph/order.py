@@ -170,8 +170,8 @@ class _FirstReader:
     def __init__(self, m: AxisMap) -> None:
         self.m = m
         self.width = 1
-        self._lo: IntArray | None = None
-        self._hi: IntArray | None = None
+        self._lo: IntArray = np.zeros(0, dtype=np.int64)
+        self._hi = self._lo
         self._first: IntArray | None = None
         match m:
             case All():
@@ -228,14 +228,10 @@ class _FirstReader:
                 return group, group * m.k
             case Parent():
                 return at * m.k, at
-        if self._lo is None or self._hi is None:
-            raise TypeError(f"{m!r} has no first readers")
         if self._first is None:
             first = np.asarray(self._hi.searchsorted(at, "right"), dtype=np.int64)
         else:
             first = self._first[at]
-        if not self._lo.size:
-            return first, at
         return first, self._lo[np.minimum(first, self._lo.size - 1)]
 
 
@@ -272,8 +268,6 @@ def _post_order(
     root: int, ends: list[int], reads: list[int], seen: bytearray, order: list[int]
 ) -> None:
     """Append the calls below a root that are not placed yet, inputs before their readers."""
-    if seen[root]:
-        return
     seen[root] = 1
     stack = [root]
     cursor = [ends[root]]

@@ -25,7 +25,7 @@ from nbscale.graph.axismap import (
     Ranges,
     Window,
 )
-from nbscale.graph.job import Failure, Grow, Observation, Reply, Watch
+from nbscale.graph.job import Done, Failure, Grow, Observation, Reply, Watch
 from nbscale.graph.stage import Delivery, Edge, Program, Stage
 from nbscale.scheduler.check import Checker
 from nbscale.scheduler.machine import Machine
@@ -167,6 +167,8 @@ class RandomJob:
             case Observation(stage=stage):
                 self.watching.discard(stage)
             case Failure(stage=stage):
+                if self.random.random() < 0.1:
+                    return Done(RuntimeError("no new plan"))
                 return self._go_back(stage)
         if self.sealed:
             return Grow(sealed=True)
@@ -198,6 +200,11 @@ class RandomJob:
                 self.results += 1
         self.stages += new
         watches = []
+        older = [s for s in readable if s.number not in self.watching]
+        if older and rng.random() < 0.3:
+            stage = rng.choice(older)
+            watches.append(Watch(stage.number, rng.choice([None, 1, 2])))
+            self.watching.add(stage.number)
         if not last:
             k = rng.randrange(len(new))
             stage = dataclasses.replace(new[k], keep=True)

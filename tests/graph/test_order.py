@@ -160,6 +160,11 @@ def test_a_chain_of_calls_needs_no_recursion():
     assert (np.diff(place) > 0).all()
 
 
+def test_calls_that_read_their_neighbours():
+    (place,) = positions([stage(0, 5, edge(0, Window(5, 5, -2, 0)), result=0)])
+    assert (np.diff(place) > 0).all()
+
+
 def test_calls_run_after_what_they_read_and_cone_by_cone():
     # 6 reads 0..2, 7 reads 3..5: all of one before anything of the other
     m = Listed(8, [0, 0, 0, 0, 0, 0, 0, 3, 6], [0, 2, 4, 1, 3, 5])

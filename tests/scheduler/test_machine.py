@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nbscale.graph.axismap import All, At, Each, Group, Listed, Window
+from nbscale.scheduler import giving, policy
 from nbscale.scheduler.machine import Machine
 from nbscale.scheduler.protocol import (
     Cancel,
@@ -396,6 +397,13 @@ def test_replan_and_fail():
     assert talk.tell(Stopped(0, TaskId(1, 0, 1))) == [End(1, "failed", "", failed)]
 
 
+def test_a_job_that_gives_up_at_a_watch():
+    talk = Talk()
+    talk.begin(stage(0, 1, keep=True), sealed=False, watches=((0, 1),))
+    talk.done(0, (0, 0))
+    assert talk.tell(Fail(1)) == [Drop(TaskId(1, 0, 0)), End(1, "failed")]
+
+
 # Failures and ends -------------------------------------------------------------------------
 
 
@@ -650,6 +658,27 @@ def test_values_needed_last_are_dropped_and_made_again():
     assert 8 < len(made) <= 16
     assert delivered(said) == [(3, t) for t in range(8)]
     assert [t for t in runs(said) if t[0] == 1] == [(1, t) for t in range(8)]
+
+
+def looks_at_victims(monkeypatch, many):
+    looks = []
+    victims = policy.victims
+
+    def looking(*args, **options):
+        looks.append(args)
+        return victims(*args, **options)
+
+    monkeypatch.setattr(giving, "_MANY", many)
+    monkeypatch.setattr(policy, "victims", looking)
+    talk = Talk(workers=2, limit=10_000)
+    said = talk.begin(*mean_stages(300, nbytes=100.0)) + talk.finish(sizes)
+    assert ends(said) == DONE
+    monkeypatch.undo()
+    return len(looks)
+
+
+def test_many_values_are_looked_at_now_and_then(monkeypatch):
+    assert looks_at_victims(monkeypatch, 32) < looks_at_victims(monkeypatch, 10**6) / 1.5
 
 
 def test_values_of_users_code_are_never_made_again():
