@@ -120,9 +120,9 @@ def public(function: F) -> F:
         __tracebackhide__ = True
         try:
             return function(*args, **kwargs)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - passed on, trimmed
             render_for_notebook(error)
-            raise trim_traceback(error)  # noqa: B904, TRY201 - the error itself, trimmed
+            raise trim_traceback(error)  # noqa: B904 - the error itself, trimmed
 
     return cast("F", call)
 
@@ -176,6 +176,7 @@ class Collection:
     __slots__ = ("__weakref__", "_node", "_origin")
 
     _node: Node
+    _origin: Origin
 
     def __init__(self, node: Node, *parents: Collection) -> None:
         self._node = node
@@ -190,12 +191,12 @@ class Collection:
         raise NotImplementedError(type(self).__name__)
 
     def _hold(self, node: Node, values: list[Any]) -> Node:
-        """The source of values that exist already, standing for ``node``, this one as planned."""
+        """Make the source of values that exist already, standing for ``node`` as planned."""
         raise NotImplementedError(type(self).__name__)
 
     @property
     def _what(self) -> str:
-        """This collection in the user's words, for progress and messages."""
+        """The collection in the user's words, for progress and messages."""
         return self._node.label
 
     def _request(self) -> Request:

@@ -83,7 +83,7 @@ def get() -> Settings:
     return _current
 
 
-class set:  # noqa: N801, A001 - the name users know from Dask: ns.config.set(...)
+class set:  # noqa: N801 - the name users know from Dask: ns.config.set(...)
     """Change settings, for a ``with`` block or for good.
 
     Raises

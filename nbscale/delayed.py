@@ -239,13 +239,30 @@ class DelayedFunction(Delayed):
     _pure: bool | None
     _traverse: bool
 
+    @classmethod
+    def of(
+        cls,
+        value: Delayed,
+        function: Function,
+        *,
+        pure: bool | None,
+        nout: int | None,
+        traverse: bool,
+    ) -> DelayedFunction:
+        """Make one of the delayed value that is the function itself."""
+        made = cls(value._node)  # noqa: SLF001 - its own class
+        made._function, made._pure, made._traverse = function, pure, traverse
+        if nout is not None:
+            made._nout = nout
+        return made
+
     def __call__(self, *args: Any, pure: bool | None = None, **kwargs: Any) -> Delayed:
         """Call the function, later."""
         kwargs.pop("dask_key_name", None)
         chosen = self._pure if pure is None else pure
         result = _call(self._function, args, kwargs, pure=bool(chosen), traverse=self._traverse)
         if getattr(self, "_nout", None) is not None:
-            result._nout = self._nout
+            result._nout = self._nout  # noqa: SLF001 - its own class
         return result
 
     def __repr__(self) -> str:
@@ -338,8 +355,4 @@ def delayed(
     if name is not None:
         function = Function(function.payload, name, function.file)
     value = _call(_IDENTITY, (obj,), {}, pure=True, traverse=False)
-    result = DelayedFunction(value._node)
-    result._function, result._pure, result._traverse = function, pure, traverse
-    if nout is not None:
-        result._nout = nout
-    return result
+    return DelayedFunction.of(value, function, pure=pure, nout=nout, traverse=traverse)

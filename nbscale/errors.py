@@ -123,8 +123,10 @@ def render_for_notebook(error: BaseException) -> None:
 
 
 def _users_part(trace: TracebackType | None, *, inside: bool = False) -> TracebackType | None:
-    """The frames that are the user's, relinked. ``inside``: the trace begins below a call of ours,
-    as that of a cause does."""
+    """Relink the frames that are the user's.
+
+    ``inside``: the trace begins below a call of ours, as that of a cause does.
+    """
     kept: list[TracebackType] = []
     hiding = inside
     while trace is not None:

@@ -130,9 +130,7 @@ _ON_THE_SUBJECT = frozenset({"where", "mask", "fillna"})
 """Methods that bring their arguments to the rows of the subject, as pandas does."""
 
 
-def _meeting(
-    subject: Any, method: str, others: Sequence[Any]
-) -> tuple[Node, str, Sequence[Node]]:
+def _meeting(subject: Any, method: str, others: Sequence[Any]) -> tuple[Node, str, Sequence[Node]]:
     """The subject and the other operands on the rows on which they meet in pandas."""
     if not others:
         return subject, method, others
@@ -466,7 +464,7 @@ class FrameElementwise(ElementwiseMethods):
         result: Any = self
         for name, value in columns.items():
             made = value(result) if callable(value) else value
-            result = result._assigned(name, made)
+            result = result._assigned(name, made)  # noqa: SLF001 - its own class
         return result
 
     def _assigned(self, name: Hashable, value: Any) -> Self:
@@ -596,8 +594,8 @@ class Accessor:
             return elementwise(self._series, f"{self._name}.{name}")
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            return elementwise(self._series, f"{self._name}.{name}", *args, by_column=False, **kwargs)
+            return elementwise(
+                self._series, f"{self._name}.{name}", *args, by_column=False, **kwargs
+            )
 
         return call
-
-

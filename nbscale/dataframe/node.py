@@ -8,6 +8,7 @@ function of the user's is only ever called on real data.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Hashable
 from typing import Any
 
@@ -84,7 +85,7 @@ class Frame(Node):
         if "_sample" not in self.__dict__:
             for node in walk((self,)):
                 if isinstance(node, Frame) and "_sample" not in node.__dict__:
-                    node.__dict__["_sample"] = node._make_sample()
+                    node.__dict__["_sample"] = node._make_sample()  # noqa: SLF001 - its own class
         return self.__dict__["_sample"]
 
     def _make_sample(self) -> Any:
@@ -130,7 +131,7 @@ class Frame(Node):
         if "_layout" not in self.__dict__:
             for node in walk((self,)):
                 if isinstance(node, Frame) and "_layout" not in node.__dict__:
-                    node.__dict__["_layout"] = node._make_layout()
+                    node.__dict__["_layout"] = node._make_layout()  # noqa: SLF001 - its own class
         known: Layout = self.__dict__["_layout"]
         return known
 
@@ -237,7 +238,7 @@ class _HeldKernel:
 def zips(*nodes: Node) -> bool:
     """Whether nodes hold the same rows in the same partitions; scalars go with everything."""
     frames = [n for n in nodes if isinstance(n, Frame) and n.has_index]
-    return all(a.layout.zips_with(b.layout) for a, b in zip(frames, frames[1:], strict=False))
+    return all(a.layout.zips_with(b.layout) for a, b in itertools.pairwise(frames))
 
 
 def row_bytes(value: Any) -> float:

@@ -31,7 +31,7 @@ class Function:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._loaded is None:
             # The bytes were made by capture() in this session, never received from outside.
-            self._loaded = _at_home(pickle.loads(self.payload), self.file)  # noqa: S301
+            self._loaded = _at_home(pickle.loads(self.payload), self.file)
         return self._loaded(*args, **kwargs)
 
     def __repr__(self) -> str:

@@ -24,7 +24,7 @@ import itertools
 import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Literal, Self, TypeAlias, dataclass_transform
 
 from nbscale.expr.need import EVERYTHING, Need
 from nbscale.expr.token import token
@@ -58,8 +58,6 @@ Kernel: TypeAlias = Callable[..., Any]
 that it can travel to another process without the expression it came from."""
 
 Delivery: TypeAlias = Literal["one", "list", "turn"]
-
-N = TypeVar("N", bound="Node")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -221,7 +219,7 @@ class Node(metaclass=_NodeType):
         return (EVERYTHING,) * len(self.inputs)
 
     def pruned(self, need: Need, inputs: Sequence[Node]) -> Node:
-        """This node on inputs that may have lost what nobody needs; it may lose that, too."""
+        """Take inputs that may have lost what nobody needs; may lose that, too."""
         del need
         return self.with_inputs(inputs)
 
@@ -234,7 +232,7 @@ class Node(metaclass=_NodeType):
         """What the key is made of: all fields, unless a class knows better."""
         return self.fields()
 
-    def with_inputs(self: N, inputs: Sequence[Node]) -> N:
+    def with_inputs(self, inputs: Sequence[Node]) -> Self:
         """The same operation on other inputs, given in the order of ``inputs``."""
         if all(new is old for new, old in zip(inputs, self.inputs, strict=True)):
             return self
@@ -251,7 +249,7 @@ class Node(metaclass=_NodeType):
                 values.append(value)
         return type(self)(*values)
 
-    def replace(self: N, **changes: Any) -> N:
+    def replace(self, **changes: Any) -> Self:
         """The same operation with some fields changed."""
         return type(self)(**{name: self.__dict__[name] for name in self.field_names} | changes)
 
@@ -299,8 +297,10 @@ class Map(Node):
     """One task for each output coordinate."""
 
     def reads(self) -> tuple[Read, ...]:
-        """How the inputs are read; by default each at the same coordinates, and an input with a
-        single value by everybody."""
+        """How the inputs are read.
+
+        By default each at the same coordinates, and an input with a single value by everybody.
+        """
         return tuple(
             same(node) if node.grid == self.grid else one(node, self.grid) for node in self.inputs
         )

@@ -78,7 +78,7 @@ class Program:
         registers = inputs
         number = 0
         try:
-            for number, step in enumerate(self.steps):  # noqa: B007 - read in the handler
+            for number, step in enumerate(self.steps):
                 where = tuple(index[a] for a in step.axes)
                 value = step.kernel(where, *[registers[r] for r in step.args])
                 registers.append(value)

@@ -62,15 +62,16 @@ def svg_of(stages: Sequence[Stage], *, partial: bool = False) -> str:
     width = 20 + widest * (_WIDTH + _GAP_X) - _GAP_X
     height = 20 + len(rows) * (_HEIGHT + _GAP_Y) - _GAP_Y + (20 if partial else 0)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">'
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+            f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">'
+        )
     ]
     parts += [_line(at, stage, e.producer) for stage in stages for e in stage.edges]
     parts += [_box(at[stage.number], stage) for stage in stages]
     if partial:
         parts.append(
-            f'<text x="10" y="{height - 6}" fill="#666">more stages follow when these are '
-            "computed</text>"
+            f'<text x="10" y="{height - 6}" fill="#666">more stages follow: these decide</text>'
         )
     parts.append("</svg>")
     return "".join(parts)

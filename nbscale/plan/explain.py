@@ -52,8 +52,7 @@ def explain_plan(root: Node, job: PlanJob, changes: Sequence[Change]) -> str:
     parts = ["as written:", plan_text(root, estimate((root,), job.learned))]
     for change in changes:
         parts.append(f"\nafter {change.rule}:")
-        for after in change.after:
-            parts.append(plan_text(after, estimate((after,), job.learned)))
+        parts += [plan_text(after, estimate((after,), job.learned)) for after in change.after]
     job.step(None)
     parts.append("\nstages:")
     for stage in job.stages:

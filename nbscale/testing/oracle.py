@@ -85,7 +85,7 @@ def _same_values(got: Any, want: Any, rule: Rule, scale: Any, what: str) -> None
                 _same_values(np.asarray(g), np.asarray(w), rule, s, what)
             else:
                 assert type(g) is type(w), (what, g, w)
-                assert g is w or g == w or (g != g and w != w), (what, g, w)  # noqa: PLR0124, PT018
+                assert g is w or g == w or (g != g and w != w), (what, g, w)  # noqa: PLR0124
         return
     if want.dtype.kind not in "fc" or rule == "exact":
         np.testing.assert_array_equal(got, want, err_msg=what)

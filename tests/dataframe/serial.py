@@ -52,9 +52,7 @@ def run_job(job: PlanJob, results: int) -> list[list[Any]]:
     return found
 
 
-def _run_stage(
-    stage: Stage, stages: dict[int, Stage], values: dict[int, list[Any]]
-) -> list[Any]:
+def _run_stage(stage: Stage, stages: dict[int, Stage], values: dict[int, list[Any]]) -> list[Any]:
     made: list[Any] = []
     values[stage.number] = made
     for task in range(stage.n_tasks):

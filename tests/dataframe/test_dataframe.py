@@ -49,7 +49,7 @@ def test_html_escapes_what_comes_from_the_data(lazy):
 
 
 def test_missing_columns_are_named_with_near_ones(lazy):
-    with pytest.raises(KeyError, match="no column 'xx'.*did you mean 'x'"):
+    with pytest.raises(KeyError, match=r"no column 'xx'.*did you mean 'x'"):
         lazy["xx"]
     with pytest.raises(AttributeError, match="no attribute 'zz'"):
         _ = lazy.zz
@@ -82,7 +82,9 @@ def test_pandas_objects_are_refused_row_by_row(lazy, data):
 def test_the_traceback_has_at_most_one_frame_of_ours(lazy):
     with pytest.raises(KeyError) as caught:
         lazy["nope"]
-    frames = [f for f in caught.traceback if "nbscale/" in str(f.path) and "tests" not in str(f.path)]
+    frames = [
+        f for f in caught.traceback if "nbscale/" in str(f.path) and "tests" not in str(f.path)
+    ]
     assert len(frames) <= 1
 
 
@@ -93,5 +95,7 @@ def test_errors_in_functions_of_the_user_keep_type_and_frame(lazy):
     with pytest.raises(ZeroDivisionError, match="mine") as caught:
         lazy.map_partitions(broken).compute()
     assert any(f.name == "broken" for f in caught.traceback)
-    frames = [f for f in caught.traceback if "nbscale/" in str(f.path) and "tests" not in str(f.path)]
+    frames = [
+        f for f in caught.traceback if "nbscale/" in str(f.path) and "tests" not in str(f.path)
+    ]
     assert len(frames) <= 1

@@ -198,9 +198,7 @@ def csv_node(
     """The node that reads blocks, by what is known of quotes."""
     dialect = schema.form.dialect
     if dialect.stays_whole:
-        blocks = tuple(
-            Block(b.file, 0, None) for b in blocks if b.first or b.whole
-        )
+        blocks = tuple(Block(b.file, 0, None) for b in blocks if b.first or b.whole)
     if dialect.two_pass and any(not (b.first or b.whole) for b in blocks):
         return ReadQuotedCsv(ScanQuotes(tuple(blocks), dialect), tuple(blocks), schema, wanted)
     return ReadCsv(tuple(blocks), schema, wanted)
@@ -265,7 +263,7 @@ def read_csv(
     storage_options: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> Any:
-    """Read CSV files lazily, as ``pd.concat([pd.read_csv(f) for f in files], ignore_index=True)``.
+    r"""Read CSV files lazily, as ``pd.concat([pd.read_csv(f) for f in files], ignore_index=True)``.
 
     Parameters
     ----------
@@ -310,7 +308,7 @@ def read_csv(
     >>> import nbscale.dataframe as nd
     >>> path = pathlib.Path(tempfile.mkdtemp())
     >>> for i in range(3):
-    ...     _ = (path / f"part-{i}.csv").write_text(f"x,y\\n{i},a\\n{i + 1},b\\n")
+    ...     _ = (path / f"part-{i}.csv").write_text(f"x,y\n{i},a\n{i + 1},b\n")
     >>> nd.read_csv(path / "part-*.csv").groupby("y").x.sum().compute().to_dict()
     {'a': 3, 'b': 6}
     """

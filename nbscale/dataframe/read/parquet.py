@@ -130,7 +130,7 @@ class ReadParquet(FrameSource):
         return self if kept == self.columns else self.replace(wanted=kept)
 
     def hinted(self, mask: Node) -> Node:
-        """This source without the row groups that a filter by ``mask`` would leave nothing of."""
+        """Leave out the row groups that a filter by ``mask`` would leave nothing of."""
         terms = tuple(dict.fromkeys([*self.hints, *_terms(mask, self)]))
         return self if terms == self.hints else self.replace(hints=terms)
 

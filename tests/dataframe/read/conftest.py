@@ -29,7 +29,7 @@ class CountingFileSystem(MemoryFileSystem):
     protocol = ("counting",)
     cachable = False
     store: dict = {}  # noqa: RUF012 - shared on purpose, as MemoryFileSystem's is
-    fetched: Counter = Counter()
+    fetched: Counter = Counter()  # noqa: RUF012 - shared on purpose
 
     @classmethod
     def _strip_protocol(cls, path):

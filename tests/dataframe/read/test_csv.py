@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import warnings
 
 import numpy as np
@@ -147,7 +146,7 @@ def test_a_file_that_changed_or_vanished_is_told(folder):
     path.write_text("name,id,value,flag\n")
     with pytest.raises(SourceChanged, match=r"part-1\.csv"):
         lazy.compute()
-    os.unlink(path)
+    path.unlink()
     with pytest.raises(FileNotFoundError, match=r"part-1\.csv"):
         lazy.compute()
 

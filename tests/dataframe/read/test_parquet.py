@@ -82,9 +82,7 @@ def test_a_filter_gives_what_pandas_gives(folder, data, mask):
 
 def test_row_groups_that_cannot_match_are_not_read(folder):
     lazy = nd.read_parquet(folder, blocksize=1)
-    job, _ = current().plan(
-        [lazy[lazy.x > 900].y._request()]
-    )
+    job, _ = current().plan([lazy[lazy.x > 900].y._request()])
     (source,) = [n for n in walk(job.roots) if hasattr(n, "pieces")]
     assert source.wanted == ("x", "y")
     assert sum(len(p.groups) for p in source._kept()) == 2
@@ -106,7 +104,7 @@ def test_only_needed_columns_are_fetched(counting):
 
 def test_csv_is_told(tmp_path):
     (tmp_path / "a.csv").write_text("x\n1\n")
-    with pytest.raises(ValueError, match="read_csv|no parquet"):
+    with pytest.raises(ValueError, match="read_csv"):
         nd.read_parquet(tmp_path / "a.csv")
 
 
