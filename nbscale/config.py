@@ -11,12 +11,13 @@ import os
 from types import TracebackType
 from typing import Any
 
+from nbscale.record import record
 from nbscale.units import parse_bytes
 
 __all__ = ["Settings", "get", "set"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Settings:
     """What a user can choose.
 

@@ -6,7 +6,6 @@ objects), or lists, tuples, dicts and sets that hold them.
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,11 +14,12 @@ from nbscale.collection import Collection, Gather, Parts, public, register, wrap
 from nbscale.expr.function import Function, capture
 from nbscale.expr.node import Held, Index, Kernel, Node, Tasks
 from nbscale.expr.token import nonce
+from nbscale.record import record
 
 __all__ = ["Delayed", "delayed"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Slot:
     """The place of lazy argument number ``number`` in a template of arguments."""
 
@@ -54,7 +54,7 @@ class Call(Tasks):
         return _CallKernel(self.function, self.template, self.whole)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _CallKernel:
     function: Function
     template: tuple[Any, ...]
@@ -71,7 +71,7 @@ def _only(parts: list[Any]) -> Any:
     return parts[0]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Whole:
     """Make one value of the partitions of a collection, as its ``compute`` does."""
 
@@ -161,7 +161,7 @@ class HeldCall(Held):
         return _Give(self.values[0])
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Give:
     value: Any
 

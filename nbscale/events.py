@@ -7,11 +7,12 @@ be late, but it can neither slow nor break a run.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import TypeAlias
+
+from nbscale.record import record
 
 __all__ = [
     "Event",
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Place:
     """Where the user wrote an expression: a file or a notebook cell, and a line."""
 
@@ -39,7 +40,7 @@ class Place:
         return f"{where}, line {self.line}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class RunStarted:
     """A run began. ``what`` names the result in the user's words; ``reason`` says why this engine."""
 
@@ -51,7 +52,7 @@ class RunStarted:
     place: Place | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class StageAdded:
     """A stage joined a run: ``tasks`` tasks named by the operations fused in it."""
 
@@ -63,7 +64,7 @@ class StageAdded:
     places: tuple[Place, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class TaskStarted:
     """A worker began a task. ``time`` in seconds of the monotonic clock."""
 
@@ -74,7 +75,7 @@ class TaskStarted:
     time: float
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class TaskEnded:
     """A task ended; ``error`` is None or the exception's type name. Sizes in bytes."""
 
@@ -88,7 +89,7 @@ class TaskEnded:
     error: str | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class RunEnded:
     """A run ended: ``"done"``, ``"failed"`` or ``"cancelled"``."""
 

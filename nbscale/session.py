@@ -23,6 +23,7 @@ from nbscale.expr.node import Adaptive, Index, Node, Source, walk
 from nbscale.plan.jobs import Learned, PlanJob, informed
 from nbscale.plan.rewrite import Change, bottom_up, carry_places, rewrite
 from nbscale.plan.rules import RULES
+from nbscale.record import record
 
 __all__ = ["Gather", "Request", "RunReport", "Session", "current", "runs"]
 
@@ -40,7 +41,7 @@ class Gather(Protocol):
         """Return the whole, in memory. Called once, after every value was taken."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Request:
     """One result that is wanted.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -17,6 +16,7 @@ from nbscale.array.node import ArrayBase, ArrayNode, Constant, dtype_of, name_of
 from nbscale.collection import Collection, public, wrap
 from nbscale.expr.function import Function, capture
 from nbscale.expr.node import Index, Kernel, Map, Read
+from nbscale.record import record
 
 __all__ = ["BlockMethods", "Blocks", "map_blocks"]
 
@@ -57,7 +57,7 @@ class Blocks(ArrayNode, Map):
         )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _CallBlock:
     function: Function
     plan: tuple[tuple[Any] | None, ...]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import operator
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from nbscale.array.node import (
 )
 from nbscale.collection import public, wrap
 from nbscale.expr.node import Index, Kernel
+from nbscale.record import record
 
 if TYPE_CHECKING:
     from nbscale.array.array import Array
@@ -79,7 +79,7 @@ class Full(ArraySource):
         return _Fill(self.cuts, self.dtype, value)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Fill:
     cuts: tuple[Cut, ...]
     dtype: np.dtype[Any]
@@ -99,7 +99,7 @@ class Arange(ArraySource):
         return _Steps(self.cuts[0], self.dtype, self.first.value, self.second.value)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Steps:
     cut: Cut
     dtype: np.dtype[Any]
@@ -129,7 +129,7 @@ class Linspace(ArraySource):
         return _Spaced(self.cuts[0], self.dtype, self.start, self.stop, self.endpoint)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Spaced:
     cut: Cut
     dtype: np.dtype[Any]
@@ -166,7 +166,7 @@ class Eye(ArraySource):
         return _Diagonal(self.cuts, self.dtype, self.k)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Diagonal:
     cuts: tuple[Cut, ...]
     dtype: np.dtype[Any]

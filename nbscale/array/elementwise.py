@@ -5,7 +5,6 @@ The operands broadcast as in NumPy. Where their chunks differ, the smaller are c
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -32,6 +31,7 @@ from nbscale.array.tiles import fused
 from nbscale.collection import Collection, public, wrap
 from nbscale.expr.function import Function, capture
 from nbscale.expr.node import Index, Kernel, Map, Node, Read
+from nbscale.record import record
 
 if TYPE_CHECKING:
     from nbscale.array.array import Array
@@ -105,7 +105,7 @@ class Elementwise(ArrayNode, Map):
         return _Call(named(self.function), plan, dict(self.options), self.dtype)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Call:
     """Call the function with the values in the places of the nodes."""
 

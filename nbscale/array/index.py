@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +19,7 @@ from nbscale.array.select import selected
 from nbscale.collection import public
 from nbscale.expr.node import Exchange, Index, Kernel, Map, Read
 from nbscale.graph.axismap import AxisMap, Each, Listed, Ranges, Window
+from nbscale.record import record
 
 if TYPE_CHECKING:
     from nbscale.array.array import Array
@@ -72,7 +72,7 @@ def _map_of(cut: Cut, pick: Pick) -> AxisMap:
     return Ranges(cut.n, chunks, chunks + 1)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Sliced:
     cuts: tuple[Cut, ...]
     picks: tuple[Pick, ...]
@@ -136,7 +136,7 @@ class _Route:
         return own[lo:hi]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _TakeSplit:
     route: _Route
     axis: int
@@ -155,7 +155,7 @@ class _TakeSplit:
         return pieces
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _TakeMerge:
     route: _Route
     axis: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +15,7 @@ from nbscale.collection import public, wrap
 from nbscale.errors import SourceChanged
 from nbscale.expr.node import Index, Kernel
 from nbscale.expr.token import nonce, token
+from nbscale.record import record
 
 if TYPE_CHECKING:
     from nbscale.array.array import Array
@@ -115,7 +115,7 @@ class FromArray(ArraySource):
         return _Slice(self.data.values, self.cuts, self.dtype, picks)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Slice:
     values: _Sliceable
     cuts: tuple[Cut, ...]

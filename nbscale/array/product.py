@@ -6,7 +6,6 @@ BLAS library. Transposed operands are never moved: BLAS reads them as they lie.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from nbscale.array.node import ArrayNode, Needs, Picks, as_chunk, probe, quiet
 from nbscale.array.rechunk import recut
 from nbscale.expr.node import Delivery, Index, Kernel, Map, Read
 from nbscale.graph.axismap import All, AxisMap, Each
+from nbscale.record import record
 
 if TYPE_CHECKING:
     pass
@@ -87,7 +87,7 @@ def _read(
     return Read(node, axes, maps, delivery)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Multiply:
     """One product of two chunks, as ``matmul`` of stacks of matrices."""
 
@@ -137,7 +137,7 @@ class _Multiply:
             return self(a, b)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Summed:
     """The products of pairs of chunks, added up in their order."""
 
@@ -189,7 +189,7 @@ class Triangle(ArrayNode, Map):
         return _Half(self.rows == 1)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Half:
     transposed: bool
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Sequence
 from typing import Any, Self
@@ -13,6 +12,7 @@ from nbscale.array.chunks import Chunks, Cut, cuts_of, shape_of
 from nbscale.array.node import ArrayBase, ArrayNode
 from nbscale.expr.node import Exchange, Index, Kernel
 from nbscale.graph.axismap import AxisMap, Each, Ranges
+from nbscale.record import record
 
 __all__ = ["Rechunk", "RechunkMethods", "recut"]
 
@@ -39,7 +39,7 @@ class Rechunk(ArrayNode, Exchange):
         return _Merge(self.operand.cuts, self.cuts, self.dtype)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Split:
     """Pieces by flat number of the new chunk. They are views: nothing is copied here."""
 
@@ -73,7 +73,7 @@ class _Split:
         return pieces
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Merge:
     old: tuple[Cut, ...]
     new: tuple[Cut, ...]

@@ -6,7 +6,6 @@ same array in the same chunks gives the same bits every time.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from nbscale.array.node import (
     quiet,
 )
 from nbscale.expr.node import Index, Kernel, Reduce
+from nbscale.record import record
 
 __all__ = [
     "ArgExtreme",
@@ -80,7 +80,7 @@ class Reduction(ArrayNode, Reduce):
         return math.prod(self.operand.shape[a] for a in self.axes)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Within:
     """A function of NumPy's over the axes of one chunk; None if there is nothing to reduce."""
 
@@ -100,7 +100,7 @@ class Within:
             )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Between:
     """States put together by a ufunc of two arguments, in order."""
 
@@ -254,7 +254,7 @@ class ArgExtreme(Reduction):
         return functools.partial(_place, self.dtype)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Where:
     cuts: tuple[Cut, ...]
     axes: tuple[int, ...]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, Self
@@ -14,6 +13,7 @@ from nbscale.array.io import asarray
 from nbscale.array.node import ArrayBase, ArrayNode, dtype_of, name_of, probe, quiet
 from nbscale.collection import public
 from nbscale.expr.node import Index, Kernel, Scan
+from nbscale.record import record
 
 __all__ = ["Cumulative", "ScanMethods", "cumprod", "cumsum"]
 
@@ -47,7 +47,7 @@ class Cumulative(ArrayNode, Scan):
         return _Accumulate(getattr(np, self.function), self.axis, self.dtype)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Total:
     function: np.ufunc
     axis: int
@@ -68,7 +68,7 @@ def _prefixes(function: np.ufunc, index: Index, totals: list[Any]) -> list[Any]:
     return prefixes
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Accumulate:
     function: np.ufunc
     axis: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import threading
@@ -21,6 +20,7 @@ from nbscale.array.node import (
     picked_cuts,
 )
 from nbscale.expr.node import Index, Kernel
+from nbscale.record import record
 
 if TYPE_CHECKING:
     pass
@@ -116,7 +116,7 @@ class _Stream(threading.local):
 _stream = _Stream()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Tiles:
     """Fill a chunk tile by tile; of a tile that lies across chunks only a part is kept."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from nbscale.array.node import (
     quiet,
 )
 from nbscale.expr.node import Index, Kernel, Map, Node, Read
+from nbscale.record import record
 
 __all__ = ["Fused", "fused"]
 
@@ -100,7 +100,7 @@ def fused(members: Sequence[Node], done: Mapping[str, Node]) -> Fused:
     return Fused(tuple(outside.values()), tuple(steps), last.cuts)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _ByTiles:
     """Run the steps on one tile after the other."""
 

@@ -6,7 +6,6 @@ one partition, merged with the states of other partitions, and turned into a col
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeAlias
 
@@ -16,6 +15,7 @@ import pandas as pd
 from nbscale.dataframe.arrays import joined, values_of
 from nbscale.dataframe.coding import compact, encode
 from nbscale.dataframe.folding import added, as_means, floats, folded
+from nbscale.record import record
 
 __all__ = ["Aggregate", "Distinct", "Ends", "Fold", "Grouped", "Mean", "Size", "Spread", "Valid"]
 
@@ -58,7 +58,7 @@ class Grouped:
         return self._columns[column]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Aggregate:
     """Base of all: one row a group in every array of the state."""
 
@@ -107,7 +107,7 @@ class Aggregate:
         return state[0]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Size(Aggregate):
     """Number of rows."""
 
@@ -122,7 +122,7 @@ class Size(Aggregate):
         return (added(arrays[0], codes, n),)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Valid(Aggregate):
     """Number of values that are there."""
 
@@ -136,7 +136,7 @@ class Valid(Aggregate):
         return (added(arrays[0], codes, n),)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Fold(Aggregate):
     """Sum, product, smallest, largest, any, all."""
 
@@ -168,7 +168,7 @@ class Fold(Aggregate):
         return values_of(pd.Series(found).mask(few)) if few.any() else found
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Mean(Aggregate):
     """Mean, as sum and number."""
 
@@ -193,7 +193,7 @@ class Mean(Aggregate):
             return as_means(total / there, dtype)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Spread(Aggregate):
     """Variance, standard deviation, standard error: number, mean, squared deviations.
 
@@ -247,7 +247,7 @@ class Spread(Aggregate):
         return as_means(found, dtype, difference=dtype.kind == "M")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Ends(Aggregate):
     """The first or the last value that is there, in the order of the rows."""
 
@@ -273,7 +273,7 @@ class Ends(Aggregate):
         return (values.take(chosen),)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Distinct(Aggregate):
     """Number of distinct values: the state is the set of pairs of group and value."""
 

@@ -9,7 +9,6 @@ one partition.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -37,6 +36,7 @@ from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.expr.token import token
 from nbscale.plan.layout import Layout
+from nbscale.record import record
 
 __all__ = ["aligned", "aligned_mask", "aligned_to", "identical", "spread"]
 
@@ -48,7 +48,7 @@ _MOST_SPREAD = 10_000
 # Digests ------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class IndexDigest:
     """An index in a few numbers: two polynomials over the hashes of its labels, mergeable."""
 
@@ -78,7 +78,7 @@ class DigestIndex(FrameMap):
         return _Digest(self.by, samples_each(self.input.grid[0]))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Digest:
     by: Keys
     wanted: int
@@ -304,7 +304,7 @@ class _JoinLabels(FrameMap):
         return _JoinKernel(self.side, self.dtype, self.names, self.missing_first)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _JoinKernel:
     side: int
     dtype: Any

@@ -6,7 +6,6 @@ keys of several partitions are numbered again to merge them.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from nbscale.dataframe.arrays import joined
+from nbscale.record import record
 
 __all__ = ["Codes", "compact", "encode", "hashes", "ranks"]
 
@@ -21,7 +21,7 @@ _TABLE = 1 << 16
 """A table of this many entries is cheaper than hashing whatever the number of rows."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Codes:
     """The group of every row, -1 for rows that belong to none, and the keys of every group."""
 

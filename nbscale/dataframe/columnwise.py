@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from nbscale.dataframe.node import FrameReduce
 from nbscale.dataframe.reducers import Extreme, Monotonic
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = ["Reduction"]
 
@@ -46,7 +46,7 @@ class Reduction(FrameReduce):
         return (Need(None, index=by_label, order=ordered),)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _State:
     """States of the columns; ``names`` is None for a series."""
 
@@ -54,7 +54,7 @@ class _State:
     columns: tuple[Any, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Partial:
     reducer: Any
 
@@ -66,7 +66,7 @@ class _Partial:
         return _State(None, (self.reducer.partial(value),))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Combine:
     reducer: Any
 
@@ -76,7 +76,7 @@ class _Combine:
         return _State(states[0].names, tuple(self.reducer.combine(c) for c in by_column))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Final:
     reducer: Any
 

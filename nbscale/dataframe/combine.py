@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from nbscale.dataframe.node import FrameMap
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = ["Combined", "combined"]
 
@@ -30,7 +30,7 @@ class Combined(FrameMap):
         return _Build(self.build)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Build:
     build: Callable[[list[Any]], Any]
 

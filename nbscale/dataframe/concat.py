@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node, Read
 from nbscale.graph.axismap import Ranges
 from nbscale.plan.layout import Layout
+from nbscale.record import record
 
 __all__ = ["Concat", "SideBySide", "concat"]
 
@@ -81,7 +81,7 @@ def _whole(inputs: Sequence[Any], join: str, names: tuple[Hashable, ...] | None)
     return made if names is None else made[list(names)]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Conform:
     """A partition in the schema of the whole."""
 
@@ -137,7 +137,7 @@ class SideBySide(FrameMap):
         return _SideKernel(self.names)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _SideKernel:
     names: Any
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -15,13 +14,14 @@ from nbscale.dataframe.aggregates import Size
 from nbscale.dataframe.grouped import ByColumn, GroupStates, key_labels, result_of
 from nbscale.dataframe.groups import Groups, Wanted
 from nbscale.expr.need import Need
+from nbscale.record import record
 
 __all__ = ["ROWS", "PlainResult", "value_counts"]
 
 ROWS = Wanted(None, Size())
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class PlainResult:
     """What results without columns have in common: nothing to narrow, one size to read."""
 
@@ -45,7 +45,7 @@ class PlainResult:
         return frozenset([ROWS])
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class CountsResult(PlainResult):
     """How often each value is there, the most frequent first, ties in order of first sight."""
 

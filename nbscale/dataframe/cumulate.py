@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 from nbscale.dataframe.node import FrameScan
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = ["Cumulate", "ScanByColumn", "columns_in", "rebuilt"]
 
@@ -78,7 +78,7 @@ class Cumulate(ScanByColumn):
 _TOTALS = {"cumsum": "sum", "cumprod": "prod", "cummax": "max", "cummin": "min"}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Totals:
     """Of each column a series of at most one row: the last running value that is there."""
 
@@ -103,7 +103,7 @@ def _constant(value: Any, dtype: Any) -> pd.Series:
     return pd.Series([value], dtype=dtype)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _FoldTotals:
     method: str
     skipna: bool
@@ -127,7 +127,7 @@ class _FoldTotals:
         return getattr(both, self.method)(skipna=self.skipna).iloc[1:]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _RunOn:
     method: str
     skipna: bool

@@ -250,4 +250,3 @@ class _Only(Parts):
 
     def result(self) -> Any:
         return self.values[0]
-

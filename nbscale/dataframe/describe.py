@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable
 from typing import Any
 
@@ -19,6 +18,7 @@ from nbscale.dataframe.rows import FirstRows
 from nbscale.dataframe.select import Column, Project
 from nbscale.dataframe.summary import REDUCERS, Summary
 from nbscale.expr.node import Node
+from nbscale.record import record
 
 __all__ = ["describe"]
 
@@ -39,7 +39,7 @@ _PASS = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Described:
     """The description of one column: what it is called, its kind, its dtype, its row labels."""
 
@@ -77,7 +77,7 @@ class _Described:
         return np.dtype(float) if self.dtype.kind in "iuf" else None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Describe:
     columns: tuple[_Described, ...]
     names: pd.Index | None

@@ -6,7 +6,6 @@ small states, or one exchange where there are many distinct values.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable, Iterator
 from typing import Any
 
@@ -27,13 +26,14 @@ from nbscale.dataframe.select import Column
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.expr.token import nonce
 from nbscale.plan.layout import Layout
+from nbscale.record import record
 
 __all__ = ["Values", "count_distinct", "modes", "unique"]
 
 # unique -------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class UniqueResult(PlainResult):
     """The distinct values in order of first sight, as the array pandas gives."""
 
@@ -47,7 +47,10 @@ class UniqueResult(PlainResult):
     def table(self, groups: Groups, held: tuple[Wanted, ...], total: int) -> Any:
         """Some of the values."""
         del held, total
-        return pd.Series(groups.keys[0]).unique()
+        (key,) = groups.keys
+        # Which array pandas gives depends on the dtype; the values are distinct already.
+        plain = isinstance(pd.Series(key[:0]).unique(), np.ndarray)
+        return key if plain else pd.Series(key, copy=False).array
 
 
 class ValueArray(FrameMap):
@@ -176,7 +179,7 @@ def count_distinct(subject: Collection, *, dropna: bool) -> Any:
     return wrap(combined(parts, _CountsOf(node.schema.columns)), subject)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _CountsOf:
     columns: pd.Index
 
@@ -187,7 +190,7 @@ class _CountsOf:
 # mode ---------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class ModeResult(PlainResult):
     """The values that are there most often, sorted."""
 
@@ -285,7 +288,7 @@ class Frequent(FrameMap):
         return _OfSize(self.size, self.held)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _OfSize:
     size: int
     held: tuple[Wanted, ...]

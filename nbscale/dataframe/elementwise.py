@@ -6,7 +6,6 @@ index, so chains of them are fused into one pass.
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Self
@@ -21,6 +20,7 @@ from nbscale.dataframe.select import Project, missing_column
 from nbscale.expr.function import capture
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = ["Assign", "Elementwise", "ElementwiseMethods", "MapPartitions", "elementwise"]
 
@@ -79,7 +79,7 @@ class _Slot:
     __slots__ = ()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Call:
     method: str
     args: tuple[Any, ...]
@@ -206,7 +206,7 @@ class Assign(FrameMap):
         return Assign(source, tuple(n for n, _ in kept), tuple(v for _, v in kept))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _AssignKernel:
     names: tuple[Hashable, ...]
     values: tuple[Any, ...]
@@ -246,7 +246,7 @@ class MapPartitions(FrameMap):
         return _UserCall(self.function, template, dict(self.kwargs))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _UserCall:
     function: Any
     args: tuple[Any, ...]

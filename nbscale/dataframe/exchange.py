@@ -6,7 +6,6 @@ for it, and what lies so already is left alone.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from nbscale.expr.node import Index, Kernel, Node
 from nbscale.expr.token import token
 from nbscale.graph.axismap import AxisMap, Ranges
 from nbscale.plan.layout import ByHash, ByRange, Layout, Split
+from nbscale.record import record
 
 __all__ = [
     "TAG",
@@ -74,7 +74,7 @@ def _size(_index: Index, value: Any) -> tuple[int, float]:
     return len(value), row_bytes(value)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class KeySample:
     """Rows and bytes of a partition, and the keys of some of its rows."""
 
@@ -99,7 +99,7 @@ class SampleKeys(FrameMap):
         return _TakeSample(self.by, self.wanted, self.tagged)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _TakeSample:
     by: Keys
     wanted: int
@@ -172,7 +172,7 @@ class Repartition(FrameExchange):
         return Layout(token("cut", below.rows, self.new), lengths=lengths)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Slices:
     old: tuple[int, ...]
     new: tuple[int, ...]
@@ -193,7 +193,7 @@ class _Slices:
         }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Joined:
     """Merge: pieces one after the other, in the order of their producers."""
 
@@ -318,7 +318,7 @@ class RangeExchange(FrameExchange):
         return Layout(self.key, "lost", ByRange(self.by.names))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _SplitByRange:
     by: Keys
     cuts: Cuts
@@ -359,7 +359,7 @@ class HashExchange(FrameExchange):
         return Layout(self.key, "lost", ByHash(self.by.names, self.n))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _SplitByHash:
     by: Keys
     n: int
@@ -396,7 +396,7 @@ class Tagged(FrameMap):
         return _Tag(self.first)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Tag:
     first: int
 
@@ -406,10 +406,14 @@ class _Tag:
 
 
 class Restore(FrameExchange):
-    """Rows back to the partition and the order that their hidden tags say."""
+    """Rows back to the partition and the order that their hidden tags say.
+
+    ``counts``: an index that then counts evenly is a RangeIndex, as in pandas.
+    """
 
     input: Node
     n: int
+    counts: bool = False
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -423,13 +427,13 @@ class Restore(FrameExchange):
         return _SplitByTag(self.n)
 
     def merge(self) -> Kernel:
-        return _MergeByTag(self.schema)
+        return _MergeByTag(self.schema, self.counts)
 
     def reference(self, *inputs: Any) -> Any:
-        return _MergeByTag(None)((0,), [inputs[0]])
+        return _MergeByTag(None, self.counts)((0,), [inputs[0]])
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _SplitByTag:
     n: int
 
@@ -437,9 +441,10 @@ class _SplitByTag:
         return pieces_by(value, value[TAG].to_numpy() >> _SHIFT, self.n)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _MergeByTag:
     empty: Any
+    counts: bool
 
     def __call__(self, _index: Index, pieces: list[Any]) -> Any:
         full = [piece for piece in pieces if len(piece)] or pieces[:1]
@@ -447,7 +452,8 @@ class _MergeByTag:
             return self.empty
         whole = concatenated(full)
         by = np.argsort(whole[TAG].to_numpy(), kind="stable")
-        return whole.drop(columns=TAG).take(by)
+        done = whole.drop(columns=TAG).take(by)
+        return as_range(done) if self.counts else done
 
 
 def as_range(value: Any) -> Any:
@@ -467,7 +473,7 @@ def as_range(value: Any) -> Any:
 # What adaptive work becomes ---------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Example:
     """A sample as a parameter of a node, known by the key of the node it belongs to."""
 

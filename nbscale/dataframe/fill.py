@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,11 +9,12 @@ import pandas as pd
 
 from nbscale.dataframe.cumulate import ScanByColumn, columns_in, rebuilt
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = ["Fill", "FillBack"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Last:
     """The last value of a column that is there (at most one row), and how many rows miss since."""
 
@@ -58,7 +58,7 @@ class FillBack(Fill):
     forward = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _FindLast:
     forward: bool
 
@@ -91,7 +91,7 @@ def _fold_first(index: Index, summaries: list[list[_Last]]) -> list[list[_Last]]
     return _fold_last(index, summaries[::-1])[::-1]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _FillOn:
     limit: int | None
     forward: bool

@@ -6,7 +6,6 @@ what pandas returns.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
@@ -35,6 +34,7 @@ from nbscale.dataframe.regroup import (
 from nbscale.dataframe.source import numbered
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = [
     "ByColumn",
@@ -48,19 +48,19 @@ __all__ = [
 ]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class ByColumn:
     """A key: a column of the frame."""
 
     name: Any
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class ByLevel:
     """A key: the index."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _ByNode:
     """A key: the next of the series beside the frame."""
 
@@ -111,7 +111,7 @@ class GroupStates(FrameMap):
         return tuple(w for w in self.wanted if w in need.columns)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _GroupRows:
     by: tuple[Any, ...]
     wanted: tuple[Wanted, ...]
@@ -194,7 +194,7 @@ class GroupTable(FrameMap):
         return GroupTable(inputs[0], self.result.narrowed(need), self.total)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Table:
     result: Any
     held: tuple[Wanted, ...]

@@ -13,11 +13,12 @@ from nbscale.dataframe.arrays import values_of
 from nbscale.dataframe.grouped import key_labels
 from nbscale.dataframe.groups import Groups, Wanted
 from nbscale.expr.need import Need
+from nbscale.record import record
 
 __all__ = ["GroupedResult"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class GroupedResult:
     """How groups become what pandas returns.
 

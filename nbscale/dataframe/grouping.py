@@ -17,11 +17,12 @@ from nbscale.dataframe.grouped_result import GroupedResult
 from nbscale.dataframe.groups import Wanted
 from nbscale.dataframe.select import missing_column
 from nbscale.expr.node import Node
+from nbscale.record import record
 
 __all__ = ["DataFrameGroupBy", "Key", "Options", "SeriesGroupBy"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Key:
     """One key: its name, where it is found, and whether it is a column of the frame itself."""
 
@@ -35,7 +36,7 @@ class Key:
         return isinstance(self.by, ByColumn)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Options:
     """What ``groupby`` was asked beside its keys."""
 

@@ -17,6 +17,7 @@ from nbscale.dataframe.aggregates import Aggregate, Grouped
 from nbscale.dataframe.arrays import joined
 from nbscale.dataframe.coding import encode
 from nbscale.dataframe.node import row_bytes
+from nbscale.record import record
 
 __all__ = ["Groups", "Wanted", "grouped", "merged", "state_bytes"]
 
@@ -24,7 +25,7 @@ _ROW_BITS = 40
 """Bits of a tag for the place within a partition: a tag is partition, then place."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Wanted:
     """An aggregate of a column; ``column`` is None for the values of a series, or for rows."""
 
@@ -32,7 +33,7 @@ class Wanted:
     aggregate: Aggregate
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Groups:
     """One row for each group, in order of first sight.
 

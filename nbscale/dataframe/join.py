@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable, Sequence
 from typing import Any, Self
 
@@ -20,6 +19,7 @@ from nbscale.dataframe.select import missing_column
 from nbscale.dataframe.source import from_pandas, numbered
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = ["JoinMethods", "concat", "merge"]
 
@@ -47,7 +47,7 @@ class Beside(FrameMap):
         return self.spec.needed(need, self.left, self.right)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _BesideKernel:
     names: Any
 

@@ -15,12 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from nbscale.record import record
+
 __all__ = ["Cuts", "Keys", "common_dtype", "destinations", "hashes", "sample_positions"]
 
 _NULL = np.uint64(0x9E3779B97F4A7C15)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Keys:
     """Which values of a row are its key.
 
@@ -124,7 +126,7 @@ def _sortable(values: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
     return np.asarray(values, dtype=object), missing
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Cuts:
     """Keys at which rows are cut into ranges, ascending: range i holds keys from cut i - 1 on.
 
@@ -196,7 +198,7 @@ class Cuts:
         return chosen.take(np.unique(rank, return_index=True)[1].astype(np.int64))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Order:
     """Which key comes first.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from nbscale.dataframe.keys import Keys
 from nbscale.dataframe.node import FrameMap
 from nbscale.dataframe.promote import dtypes_of, dtypes_with_missing, promoted
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = ["looked_up"]
 
@@ -56,7 +56,7 @@ class Fetch(FrameMap):
         return _with_tag(rows, tagged[TAG].iloc[:0]), False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Fetch:
     by: Keys
     strict: bool
@@ -117,7 +117,7 @@ class Untagged(FrameMap):
         return _FirstColumn(self.name)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _FirstColumn:
     name: Any
 

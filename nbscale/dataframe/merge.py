@@ -8,7 +8,6 @@ sides meet by range.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable
 from typing import Any
 
@@ -35,13 +34,14 @@ from nbscale.dataframe.promote import dtypes_with_missing
 from nbscale.dataframe.rows import concatenated
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = ["How", "Merge", "gathered", "suffixed_columns"]
 
 _MARKS = ("\x00left", "\x00right")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class How:
     """The arguments of a merge, checked and complete."""
 
@@ -121,7 +121,7 @@ def suffixed_columns(spec: How, left: Any, right: Any) -> pd.Index:
 # One partition ------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Flags:
     """Whether rows lack their left side, have it, lack their right side: of a whole or a part."""
 
@@ -138,7 +138,7 @@ class Flags:
         )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Target:
     """The dtypes of one column of the result.
 
@@ -213,7 +213,7 @@ class MergeParts(FrameMap):
         return tuple(source.names), source.dtype if source.nlevels == 1 else None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _MergeKernel:
     spec: How
     marked: tuple[bool, bool]
@@ -293,7 +293,7 @@ class MergedRows(FrameMap):
         return _CastKernel(self.targets)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _CastKernel:
     targets: tuple[Target, ...]
 
@@ -462,7 +462,8 @@ class MergeLarge(FrameAdaptive):
             left_by, right_by = self.spec.keys(self.left, self.right)
             left = HashExchange(Tagged(self.left) if keeps_left else self.left, left_by, n)
             right = HashExchange(self.right if keeps_left else Tagged(self.right), right_by, n)
-            back = Restore(merged(left, right, self.spec), kept.grid[0])
+            counts = isinstance(kept.sample.index, pd.RangeIndex)  # type: ignore[attr-defined]
+            back = Restore(merged(left, right, self.spec), kept.grid[0], counts)
         return CountWithin(back) if self.spec.numbers_rows else back
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from nbscale.dataframe.node import FrameMap, FrameReduce
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = [
     "SHOWN",
@@ -38,7 +39,7 @@ SHOWN = 256
 # Sorted partitions --------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class SortedColumn:
     """The values of a column that are there, ascending; dates as integers."""
 
@@ -47,7 +48,7 @@ class SortedColumn:
     dtype: Any
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class SortedPart:
     """The sorted columns of a partition."""
 
@@ -97,7 +98,7 @@ def _sorted(column: pd.Series) -> SortedColumn:
 # Questions ----------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Question:
     """What lies in an interval of a column, ends included; None is no end."""
 
@@ -138,7 +139,7 @@ def _itself(index: Index, value: Any) -> Any:
     return value
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _LookHere:
     questions: tuple[Question, ...]
     shown: int
@@ -179,7 +180,7 @@ def _together(index: Index, states: list[Any]) -> tuple[list[Answer], list[Any]]
 # Narrowing ----------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Target:
     """A value that is asked for by its rank among those of a column.
 

@@ -7,7 +7,6 @@ function of the user's is only ever called on real data.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Hashable
 from typing import Any
@@ -27,6 +26,7 @@ from nbscale.expr.node import (
     walk,
 )
 from nbscale.plan.layout import Layout
+from nbscale.record import record
 
 __all__ = [
     "SAMPLE_ROWS",
@@ -227,7 +227,7 @@ class FrameHeld(Frame, Held):
         return self.lies
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _HeldKernel:
     values: tuple[Any, ...]
 

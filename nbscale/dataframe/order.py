@@ -36,6 +36,7 @@ from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.expr.token import token
 from nbscale.plan.layout import ByRange, Layout
+from nbscale.record import record
 
 __all__ = [
     "FrameOrder",
@@ -86,7 +87,7 @@ class SortEach(FrameMap):
         )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _SortKernel:
     by: Keys
     order: Order
@@ -186,7 +187,7 @@ class SetIndex(FrameMap):
         return dataclasses.replace(below, rows=self.key, divisions=self.divisions)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _SetIndexKernel:
     keys: tuple[tuple[Hashable] | None, ...]
     drop: bool
@@ -242,7 +243,7 @@ class ResetIndex(FrameMap):
         return dataclasses.replace(below, rows=rows, divisions=None)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _ResetKernel:
     drop: bool
     names: Any
@@ -289,7 +290,7 @@ class Largest(FrameReduce):
         return (need.plus(self.columns_by or ()),)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Pick:
     n: int
     columns: tuple[Hashable, ...] | None
@@ -303,7 +304,7 @@ class _Pick:
         return method(self.n, list(self.columns), keep=self.keep)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Keep:
     """The rows picked, in the order they had: so that ties are broken by that order again."""
 
@@ -315,7 +316,7 @@ class _Keep:
         return value.take(kept)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _KeepOfAll:
     keep: _Keep
 

@@ -18,6 +18,7 @@ from nbscale.dataframe.groups import Groups, Wanted, merged
 from nbscale.dataframe.node import FrameExchange, FrameMap
 from nbscale.dataframe.regroup import MergeAll, paired
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = ["pairs_apart"]
 
@@ -45,7 +46,7 @@ class WithoutPairs(FrameMap):
         return _Without(self.places)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Without:
     places: tuple[int, ...]
 
@@ -88,7 +89,7 @@ def _pairs(groups: Groups, place: int) -> Groups:
     return Groups(keys, groups.tags[rows], (), (), groups.source)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _SplitPairs:
     place: int
     parts: int
@@ -148,7 +149,7 @@ class WithCounts(FrameMap):
         return _Join(self.places)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Join:
     places: tuple[int, ...]
 

@@ -16,11 +16,12 @@ import pandas as pd
 from nbscale.dataframe.node import FrameMap, FrameReduce
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = ["Beside", "PairMoments", "Pairwise"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Pairs:
     """Moments of all pairs (i, j): numbers, mean of i as origin and offset, squares, products."""
 
@@ -79,7 +80,7 @@ class Pairs:
         return np.where((self.n >= least) & (spread > 0), found, np.nan)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class PairMoments:
     """What is wanted of the pairs: ``"corr"`` or ``"cov"``."""
 
@@ -145,7 +146,7 @@ def _merge(index: Index, states: list[tuple[pd.Index, Pairs]]) -> tuple[pd.Index
     return columns, pairs
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Matrix:
     moments: PairMoments
     single: bool

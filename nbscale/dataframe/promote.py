@@ -6,7 +6,6 @@ every partition gets the dtypes that pandas gives the whole.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pandas as pd
@@ -14,6 +13,7 @@ import pandas as pd
 from nbscale.dataframe.cumulate import columns_in, rebuilt
 from nbscale.dataframe.node import FrameMap, FrameReduce
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = ["dtypes_of", "dtypes_with_missing", "promoted"]
 
@@ -81,7 +81,7 @@ class Promote(FrameMap):
         return _PromoteKernel(self.dtypes)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _PromoteKernel:
     dtypes: tuple[Any, ...]
 

@@ -11,7 +11,6 @@ rounds of searches in sorted arrays, whatever the number of rows.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -26,11 +25,12 @@ from nbscale.expr.need import Need
 from nbscale.expr.node import Node
 from nbscale.expr.token import token
 from nbscale.plan.layout import Layout
+from nbscale.record import record
 
 __all__ = ["Median", "QuantileOf", "Quantiles"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Median:
     """The middle value, or the mean of the two in the middle."""
 
@@ -66,7 +66,7 @@ class Median:
         return _as_series([found[rank] for rank in self.ranks(n)], dtype)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class QuantileOf:
     """Quantiles, interpolated as NumPy does between two neighbours.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.graph.axismap import All, AxisMap, Ranges
 from nbscale.plan.layout import Layout
+from nbscale.record import record
 from nbscale.units import parse_bytes
 
 __all__ = ["DivideBy", "Recut", "divided", "recut"]
@@ -150,7 +150,7 @@ class DivideBy(FrameExchange):
         return Layout(self.key, divisions=self.divisions)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _SplitByLabel:
     cuts: Cuts
     divisions: tuple[Any, ...]

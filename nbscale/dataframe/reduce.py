@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pandas as pd
@@ -18,6 +17,7 @@ from nbscale.dataframe.reducers import Extreme, Fold, Monotonic, Valid
 from nbscale.dataframe.reductions import Reductions
 from nbscale.dataframe.rows import CountRows
 from nbscale.dataframe.select import Project, missing_column
+from nbscale.record import record
 
 __all__ = ["FrameReductions", "SeriesReductions"]
 
@@ -196,7 +196,7 @@ def _check_method(method: str) -> None:
         raise NotImplementedError(msg)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Times:
     columns: int
 

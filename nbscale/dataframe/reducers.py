@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from nbscale.dataframe.arrays import dates_of, joined, numbers, unit_of
+from nbscale.record import record
 
 __all__ = ["Extreme", "Fold", "Mean", "Moments", "Monotonic", "Reducer", "Spread", "Valid"]
 
@@ -71,7 +72,7 @@ def _reduced(column: pd.Series, name: str, **options: Any) -> Any:
     return getattr(column.to_frame(0), name)(**options).array
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Fold:
     """Sum, product, smallest, largest, any, all: the reduction of reductions."""
 
@@ -116,7 +117,7 @@ class Fold:
         return getattr(column, self.name)(skipna=self.skipna)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Mean:
     """Mean, as sum and number of the values that are there."""
 
@@ -146,7 +147,7 @@ class Mean:
         return column.mean(skipna=self.skipna)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Spread:
     """Number of values, their mean as ``origin + offset``, and their squared deviations.
 
@@ -181,7 +182,7 @@ class Spread:
         return Spread(n, self.origin, self.offset + step * (other.n / n), squares)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Moments:
     """Variance, standard deviation, standard error, by merged spreads."""
 
@@ -223,7 +224,7 @@ class Moments:
         return np.float64(found) if self.name == "sem" and isinstance(found, float) else found
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Valid:
     """Number of values that are there."""
 
@@ -245,7 +246,7 @@ class Valid:
         return column.sum()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Extreme:
     """The label of the first smallest or largest value."""
 
@@ -283,14 +284,15 @@ class Extreme:
     def final(self, state: tuple[pd.Series, bool], *, alone: bool = False) -> Any:
         column, lacking = state
         if lacking and not self.skipna:
-            column = column.where(False)  # pandas then raises what it raises for missing values
+            # Pandas then raises what it raises for missing values.
+            column = column.where(np.zeros(len(column), dtype=bool))
         return column
 
     def close(self, column: Any) -> Any:
         return getattr(column, self.name)(skipna=self.skipna)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Monotonic:
     """Whether values ascend, or descend: true in each partition and from one to the next."""
 

@@ -7,7 +7,6 @@ where they were first seen, or by their size. The choice reads the exact bytes o
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from nbscale.dataframe.groups import Groups, Wanted, merged, state_bytes
 from nbscale.dataframe.node import FrameExchange, FrameReduce
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = [
     "ByCount",
@@ -89,7 +89,7 @@ def _itself(index: Index, value: Any) -> Any:
     return value
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Merge:
     aggregates: tuple[Aggregate, ...]
     by_tag: bool = False
@@ -119,7 +119,7 @@ class GroupStats(FrameReduce):
         return _itself
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Measure:
     """The groups of one partition.
 
@@ -140,7 +140,7 @@ class Measure:
     rows: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Measure:
     paired: tuple[int, ...]
 
@@ -158,7 +158,7 @@ def _concatenate(index: Index, lists: list[Any]) -> list[Any]:
 # Large: an exchange -------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class ByHash:
     """Equal keys meet; the order is that of nothing."""
 
@@ -169,7 +169,7 @@ class ByHash:
         return (hashes(groups.keys) % np.uint64(self.parts)).astype(np.int64)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class ByTag:
     """Groups go by the partition they were first seen in: part i begins at bound i."""
 
@@ -185,7 +185,7 @@ class ByTag:
         return np.searchsorted(self.bounds, groups.first_seen_in(), side="right") - 1
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class ByKeys:
     """Groups go by the order of their keys: part i holds keys up to bound i."""
 
@@ -250,7 +250,7 @@ class MoveGroups(FrameExchange):
         return _Merge(_aggregates(self.input), by_tag=True)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Split:
     way: Any
     aggregates: tuple[Aggregate, ...]
@@ -281,7 +281,7 @@ class GroupSample(FrameReduce):
         return _itself
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Sample:
     order: Any
     step: int
@@ -319,10 +319,10 @@ def parts_of(stats: Sequence[Measure]) -> int:
 
 
 def tag_bounds(stats: Sequence[Measure]) -> ByTag:
-    """Consecutive partitions whose groups together are no larger than one partition was."""
+    """Consecutive partitions whose groups together hold half of what one partition held."""
     bounds, held = [0], 0.0
     for i, measure in enumerate(stats):
-        if held and held + measure.nbytes > limit(stats):
+        if held and held + measure.nbytes > limit(stats) / 2:
             bounds.append(i)
             held = 0.0
         held += measure.nbytes

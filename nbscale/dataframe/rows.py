@@ -16,6 +16,7 @@ from nbscale.expr.node import Index, Kernel, Node, Read
 from nbscale.expr.token import token
 from nbscale.graph.axismap import Ranges
 from nbscale.plan.layout import Layout
+from nbscale.record import record
 
 __all__ = ["CountRows", "FirstRows", "Partitions", "RowMethods", "concatenated"]
 
@@ -82,7 +83,7 @@ class FirstOfEach(FrameMap):
         return (need,)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _End:
     n: int
     last: bool

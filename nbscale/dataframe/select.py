@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from nbscale.dataframe.node import FrameMap
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.plan.layout import Layout
+from nbscale.record import record
 
 __all__ = ["Column", "Filter", "Labels", "Project", "SelectMethods", "missing_column"]
 
@@ -66,7 +66,7 @@ class Project(FrameMap):
         return tuple(name for name in self.names if name in need.columns)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Columns:
     names: list[Hashable]
 
@@ -100,7 +100,7 @@ class Column(FrameMap):
         return (need.of((self.name,)),)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _OneColumn:
     name: Hashable
 

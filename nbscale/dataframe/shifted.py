@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node, Read
 from nbscale.graph.axismap import AxisMap, Each, Ranges
 from nbscale.plan.layout import Layout
+from nbscale.record import record
 
 __all__ = ["FromFar", "FromNear", "FromNearBack", "shifted"]
 
@@ -55,7 +55,7 @@ class FromNearBack(FromNear):
     backward = True
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _NearRows:
     periods: int
 
@@ -66,7 +66,7 @@ class _NearRows:
         return plain[max(0, len(plain) - self.periods) :]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Nearest:
     """For every partition the last ``periods`` rows before it, or the first behind it."""
 
@@ -84,7 +84,7 @@ class _Nearest:
         return found[::-1] if back else found
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Meet:
     """pandas' own method on the partition with the near rows put before or behind it."""
 
@@ -178,7 +178,7 @@ class _Moved(FrameExchange):
         return sample.reset_index(drop=True)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Pieces:
     bounds: tuple[int, ...]
     periods: int
@@ -223,7 +223,7 @@ class _MeetMoved(FrameMap):
         return getattr(whole.sample, self.method)(self.periods, **dict(self.options))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _MeetFar:
     """As far apart as the partition is long, once the moved rows stand before it."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.expr.token import nonce
 from nbscale.plan.layout import Layout
+from nbscale.record import record
 
 __all__ = ["FromPandas", "NumberRows", "Snapshot", "from_pandas", "numbered"]
 
@@ -86,7 +86,7 @@ class FromPandas(FrameSource):
         return self if keep == have else self.replace(wanted=keep)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Slice:
     data: Any
     bounds: tuple[int, ...]

@@ -6,7 +6,6 @@ pandas builds it, so that mixed dtypes come out alike.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from nbscale.dataframe.rows import CountRows
 from nbscale.dataframe.select import Column, missing_column
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = ["REDUCERS", "Summary", "aggregate"]
 
@@ -80,7 +80,7 @@ def _column(value: Any, name: Hashable) -> pd.Series:
     return value if isinstance(value, pd.Series) else value[name]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Partials:
     wanted: tuple[tuple[Hashable, Any], ...]
 
@@ -89,7 +89,7 @@ class _Partials:
         return [reducer.partial(_column(value, c)) for c, reducer in self.wanted]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Combines:
     wanted: tuple[tuple[Hashable, Any], ...]
 
@@ -99,7 +99,7 @@ class _Combines:
         return [r.combine(s) for (_, r), s in zip(self.wanted, by_column, strict=True)]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Finals:
     wanted: tuple[tuple[Hashable, Any], ...]
 
@@ -125,7 +125,7 @@ def function_name(function: Any) -> str:
     raise NotImplementedError(msg)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Listed:
     """Rows are reductions, columns are columns: ``agg([...])``, ``agg({column: [...]})``."""
 
@@ -142,7 +142,7 @@ class _Listed:
         return frame if self.order is None else frame.reindex(list(self.order))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Labelled:
     """One value a label: ``agg({column: "sum"})``, and all forms for a series."""
 
@@ -153,7 +153,7 @@ class _Labelled:
         return pd.Series(list(values), index=list(self.labels), name=self.name)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Arranged:
     """Values of a shared pass and of others, in the order that was asked for."""
 
@@ -185,7 +185,7 @@ def _other(subject: Collection, column: Hashable, name: str) -> Node:
         return CountRows(node)
     if name == "median":
         return Quantiles(SortedColumns(node), node, Median(None))
-    return count_distinct(wrap(node, subject), dropna=True)._node # noqa: SLF001
+    return count_distinct(wrap(node, subject), dropna=True)._node  # noqa: SLF001
 
 
 def aggregate(subject: Collection, func: Any, named: Mapping[str, Any]) -> Any:

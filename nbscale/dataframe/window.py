@@ -22,6 +22,7 @@ from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.expr.token import token
 from nbscale.plan.layout import Layout
+from nbscale.record import record
 
 __all__ = ["AlongColumns", "MoveLabels", "WindowMethods"]
 
@@ -54,7 +55,7 @@ class MoveLabels(FrameMap):
         return dataclasses.replace(below, rows=rows, divisions=None)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Later:
     periods: int
     freq: Any
@@ -87,7 +88,7 @@ class AlongColumns(FrameMap):
         return _Across(self.method, self.options, None)((0,), *inputs)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Across:
     method: str
     options: tuple[tuple[str, Any], ...]

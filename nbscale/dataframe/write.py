@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from nbscale.collection import Collection, wrap
 from nbscale.dataframe.node import Frame, FrameMap
 from nbscale.expr.node import Index, Kernel, Node, Reduce
 from nbscale.expr.token import nonce
+from nbscale.record import record
 
 __all__ = ["Commit", "WriteMethods", "WriteParts"]
 
@@ -51,7 +51,7 @@ def _hidden(path: str, unique: str) -> str:
     return f"{path}/.nbscale-{unique}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _WritePart:
     path: str
     unique: str
@@ -107,7 +107,7 @@ def _joined(index: Index, lists: list[list[str]]) -> list[str]:
     return [name for names in lists for name in names]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Rename:
     path: str
     unique: str

@@ -7,7 +7,6 @@ point group ``nbscale.engines``, so a package of its own can bring another.
 from __future__ import annotations
 
 import abc
-import dataclasses
 import importlib.metadata
 import os
 import threading
@@ -18,6 +17,7 @@ from typing import Any, Protocol, TypeAlias
 from nbscale.errors import EngineError
 from nbscale.events import Observer, Place
 from nbscale.graph.job import Job
+from nbscale.record import record
 from nbscale.store.base import Ref
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Capabilities:
     """What an engine can do.
 
@@ -53,7 +53,7 @@ class Capabilities:
     processes: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class RunInfo:
     """What a run is called in events.
 

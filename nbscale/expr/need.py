@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable, Iterable
+
+from nbscale.record import record
 
 __all__ = ["EVERYTHING", "Need"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Need:
     """What somebody reads of a value.
 

@@ -29,6 +29,7 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias, dataclass_transform
 from nbscale.expr.need import EVERYTHING, Need
 from nbscale.expr.token import token
 from nbscale.graph.axismap import All, At, AxisMap, Each
+from nbscale.record import record
 
 __all__ = [
     "Adaptive",
@@ -60,7 +61,7 @@ that it can travel to another process without the expression it came from."""
 Delivery: TypeAlias = Literal["one", "list", "turn"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Read:
     """How a node reads one of its inputs.
 

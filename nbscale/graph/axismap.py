@@ -30,6 +30,7 @@ from nbscale.graph.intervals import (
     positions,
     squeeze,
 )
+from nbscale.record import record
 
 __all__ = [
     "All",
@@ -204,7 +205,7 @@ class AxisMap(abc.ABC):
         return _symbolic(self, other) or _computed(self, other)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Each(AxisMap):
     """Output *i* reads producer *i*."""
 
@@ -235,7 +236,7 @@ class Each(AxisMap):
         return Each(len(kept)), kept
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class All(AxisMap):
     """Every output reads every producer."""
 
@@ -259,7 +260,7 @@ class All(AxisMap):
         return All(len(kept), self.n_in), range(self.n_in)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class At(AxisMap):
     """Every output reads producer `c`."""
 
@@ -286,7 +287,7 @@ class At(AxisMap):
         return At(len(kept), 1, 0), range(self.c, self.c + 1)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Window(AxisMap):
     """Output *i* reads the producers from ``i + a`` up to ``i + b``, as far as they exist."""
 
@@ -320,7 +321,7 @@ class Window(AxisMap):
         return Window(len(kept), hi - lo, self.a + shift, self.b + shift), range(lo, hi)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Group(AxisMap):
     """Output *i* reads the *i*-th run of `k` producers; the last run may be shorter."""
 
@@ -358,7 +359,7 @@ class Group(AxisMap):
         return Group(len(needed), self.k), needed
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Parent(AxisMap):
     """Output *i* reads producer ``i // k``: the opposite of `Group`."""
 

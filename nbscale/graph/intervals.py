@@ -7,11 +7,12 @@ two are equal. Nothing here knows what the rows mean.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from nbscale.record import record
 
 __all__ = [
     "Bounds",
@@ -238,7 +239,7 @@ def hull(rows: IntArray, lo: IntArray, hi: IntArray, n_rows: int) -> Bounds | No
     return start, stop
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Inverse:
     """Which rows hold a coordinate, for rows of any order; built once, asked often.
 

@@ -5,11 +5,11 @@ Engines call ``step`` and decide nothing. ``step`` is short, does no I/O and nev
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
 from nbscale.graph.stage import Stage
+from nbscale.record import record
 
 __all__ = ["Done", "Failure", "Grow", "Job", "Observation", "Replan", "Reply", "Watch"]
 
@@ -27,7 +27,7 @@ class Replan(Exception):
         self.fact = fact
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Watch:
     """Ask to be told when tasks ``0 .. first-1`` of a kept stage are done (all, if None)."""
 
@@ -35,7 +35,7 @@ class Watch:
     first: int | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Observation:
     """A watched stage's values, in flat order, and every stage's rows and bytes known so far."""
 
@@ -43,7 +43,7 @@ class Observation:
     values: tuple[Any, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Failure:
     """A task raised ``Replan``."""
 
@@ -52,7 +52,7 @@ class Failure:
     signal: Replan
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Grow:
     """More stages, numbered on from those there are.
 
@@ -77,7 +77,7 @@ class Grow:
     retract: tuple[int, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Done:
     """Nothing to run: every result is known without a task, or the failure is final.
 

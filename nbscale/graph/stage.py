@@ -6,7 +6,6 @@ kept; each keeps the coordinates it had before pruning, and its program is calle
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -14,13 +13,14 @@ from typing import Any, Literal, TypeAlias
 
 from nbscale.events import Place
 from nbscale.graph.axismap import All, AxisMap, Coords, Each
+from nbscale.record import record
 
 __all__ = ["Edge", "Program", "Stage", "Step", "original_index"]
 
 Delivery: TypeAlias = Literal["one", "list", "turn"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Step:
     """One operation of a program.
 
@@ -45,7 +45,7 @@ class Step:
     place: Place | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Program:
     """Steps run one after the other in one task; the last one's value is the task's.
 
@@ -91,7 +91,7 @@ class Program:
         return registers[-1]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Edge:
     """What the tasks of a stage read of one producer.
 
@@ -127,7 +127,7 @@ class Edge:
         return all(isinstance(m, Each) for m in self.maps) and len(set(self.axes)) == len(self.axes)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Stage:
     """A grid of tasks.
 

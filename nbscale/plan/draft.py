@@ -31,6 +31,7 @@ from nbscale.expr.node import (
 )
 from nbscale.graph.axismap import All, At, AxisMap, Each, Group, Listed
 from nbscale.graph.stage import Delivery
+from nbscale.record import record
 
 __all__ = ["Draft", "Drafts", "Link"]
 
@@ -41,7 +42,7 @@ _SIZED = frozenset({"load", "map", "merge", "apply", "partial", "combine", "fina
 partitions, as sources and arrays do, says it of these."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Link:
     """An edge between drafts, in original coordinates."""
 
@@ -303,7 +304,7 @@ def _only(index: Index, *lists: list[Any]) -> Any:
     return next(values[0] for values in lists if values)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _ApplyPrefix:
     """Hand each position along the scanned axis its prefix out of the folded list."""
 
@@ -314,7 +315,7 @@ class _ApplyPrefix:
         return self.kernel(index, value, folded[0][index[self.along]])
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _CallRow:
     """One call: its kernel, and for each input which register and which items of its list."""
 
@@ -347,7 +348,7 @@ class _CallRow:
         return cls(call.kernel(), tuple(inputs))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _CallTable:
     """The kernel of a stage of calls: every task has a function of its own."""
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html
 from collections.abc import Sequence
 from pathlib import Path
 
 from nbscale.graph.stage import Stage
 from nbscale.plan.jobs import PlanJob
+from nbscale.record import record
 
 __all__ = ["Drawing", "draw"]
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 200, 44, 28, 46
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Drawing:
     """SVG text that shows itself in a notebook."""
 

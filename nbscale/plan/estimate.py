@@ -7,12 +7,12 @@ decides the bits of a result.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
 from nbscale.expr.node import Adaptive, Node, Reduce, Source, walk
 from nbscale.plan.jobs import Learned
+from nbscale.record import record
 
 __all__ = ["Estimate", "estimate"]
 
@@ -23,7 +23,7 @@ _TOUCH = 2e9
 """Bytes a second that one core reads and writes in a column kernel."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Estimate:
     """Of one node, over all its partitions; None where nothing is known."""
 

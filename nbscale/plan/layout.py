@@ -9,15 +9,17 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal, TypeAlias
 
+from nbscale.record import record
+
 __all__ = ["ByHash", "ByPosition", "ByRange", "Layout", "Split"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class ByPosition:
     """Partitions are consecutive pieces of the whole."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class ByHash:
     """Rows with equal keys are in one partition, chosen by hash. Order is lost."""
 
@@ -25,7 +27,7 @@ class ByHash:
     n: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class ByRange:
     """Rows with equal keys are in one partition, and partitions are in the order of the keys."""
 
@@ -35,7 +37,7 @@ class ByRange:
 Split: TypeAlias = ByPosition | ByHash | ByRange
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Layout:
     """How a frame's rows lie.
 

@@ -22,6 +22,7 @@ from nbscale.expr.node import Index, Kernel, Node, Stack, Tasks
 from nbscale.graph.axismap import AxisMap, Coords, Ranges, reindex
 from nbscale.graph.stage import Edge, Program, Stage, Step
 from nbscale.plan.draft import Draft, Drafts, Link
+from nbscale.record import record
 
 __all__ = ["Emitted", "Wanted", "fuse", "lower", "prune"]
 
@@ -181,7 +182,7 @@ class Emitted:
     kept: dict[tuple[str, str], tuple[int, Kept]] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Wanted:
     """A node whose values are wanted: for the user (``result``) or to be read later."""
 
@@ -342,7 +343,7 @@ def _padded(draft: Draft, coords: Mapping[int, Kept]) -> Kernel:
     return _Padded(draft.kernel, absent) if absent else draft.kernel
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Padded:
     """Calls a kernel with an empty list in the place of every input that is absent."""
 

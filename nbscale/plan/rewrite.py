@@ -7,12 +7,12 @@ node over to what replaces it.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from nbscale.events import Place
 from nbscale.expr.node import Node, walk
+from nbscale.record import record
 
 __all__ = ["Change", "Rule", "bottom_up", "carry_places", "rewrite", "signature", "substitute"]
 
@@ -28,7 +28,7 @@ class Rule(Protocol):
         """Give roots that mean the same; the same objects if there is nothing to do."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Change:
     """One rule that changed something."""
 

@@ -6,10 +6,10 @@ integers. Sizes are bytes, times are seconds and come in as values.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple, TypeAlias
 
 from nbscale.graph.stage import Stage
+from nbscale.record import record
 
 __all__ = [
     "Action",
@@ -53,14 +53,14 @@ class TaskId(NamedTuple):
 # Signals ------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class OpenRun:
     """A run begins; its job owes the first ``Grown``."""
 
     run: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Grown:
     """A job answered (see ``graph.job.Grow``); watches are (stage, first k tasks).
 
@@ -75,7 +75,7 @@ class Grown:
     retract: tuple[int, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class TaskDone:
     """A worker finished a task.
 
@@ -92,7 +92,7 @@ class TaskDone:
     peak: int = 0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class TaskFailed:
     """A task raised. ``replan``: the job is asked; otherwise the run fails."""
 
@@ -101,7 +101,7 @@ class TaskFailed:
     replan: bool = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Stopped:
     """A worker obeyed ``Stop``: the task ended without a value, the worker is free."""
 
@@ -109,35 +109,35 @@ class Stopped:
     task: TaskId
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class WorkerJoined:
     """A worker can take tasks."""
 
     worker: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class WorkerLeft:
     """A worker is gone for good; values live in the store and survive it."""
 
     worker: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Frozen:
     """A worker does not move; what it runs may be given to another."""
 
     worker: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Thawed:
     """A frozen worker moves again."""
 
     worker: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Spilled:
     """A value has left memory. ``ok`` False: it could not be written and is still there."""
 
@@ -145,7 +145,7 @@ class Spilled:
     ok: bool = True
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Loaded:
     """A value is back in memory. ``ok`` False: it cannot be read and must be made again."""
 
@@ -153,35 +153,35 @@ class Loaded:
     ok: bool = True
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Cancel:
     """Stop a run."""
 
     run: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Fail:
     """A job gave up: the run fails."""
 
     run: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class CloseRun:
     """Nobody wants anything of a run any more: like ``Cancel``, if it has not ended."""
 
     run: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class SetQueue:
     """Workers get up to so many tasks at once from now on, to be run in the order given."""
 
     tasks: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class SetLimit:
     """Memory that the work may use from now on, and whether values can be spilled."""
 
@@ -212,7 +212,7 @@ Signal: TypeAlias = (
 # Actions ------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Run:
     """Give a task to a worker; its inputs are in memory and stay there until it ends."""
 
@@ -220,7 +220,7 @@ class Run:
     task: TaskId
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Stop:
     """Make a worker give up a task; it answers ``Stopped`` or ``TaskDone``."""
 
@@ -228,28 +228,28 @@ class Stop:
     task: TaskId
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Drop:
     """A value is needed no more, or will be made again."""
 
     task: TaskId
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Spill:
     """Move a value out of memory; answer ``Spilled``."""
 
     task: TaskId
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Load:
     """Bring a value back; answer ``Loaded``."""
 
     task: TaskId
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Deliver:
     """A value the user wants is done: take it now.
 
@@ -260,7 +260,7 @@ class Deliver:
     task: TaskId
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Report:
     """Step the job: a watched stage is done so far (``failed`` None), or a task raised Replan.
 
@@ -273,7 +273,7 @@ class Report:
     failed: TaskId | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class End:
     """A run is over. ``error`` names what the machine itself found, else ''.
 

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from nbscale.graph.job import Done, Failure, Grow, Job, Observation, Replan
 from nbscale.graph.stage import Stage
+from nbscale.record import record
 from nbscale.scheduler.machine import Machine
 from nbscale.scheduler.protocol import (
     Action,
@@ -59,7 +60,7 @@ class Broken(AssertionError):
     """The machine did what it must not; the message says what, and how to replay it."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Faults:
     """What may go wrong, as chances: for each task given out, each spill and load, or each signal.
 
@@ -87,7 +88,7 @@ class Faults:
     late: float = 0.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Trace:
     """What happened.
 

@@ -7,7 +7,6 @@ the whole stage, never task by task.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from array import array
@@ -19,13 +18,14 @@ import numpy as np
 from nbscale.graph.axismap import All, At, AxisMap, Coords, Group, Listed, bounds
 from nbscale.graph.intervals import IntArray
 from nbscale.graph.stage import Edge, Stage, flat_block
+from nbscale.record import record
 
 __all__ = ["Wire", "counts_of_readers", "counts_of_reads", "int_column", "wire"]
 
 Numbers: TypeAlias = Callable[[int], Sequence[int]]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Wire:
     """One edge between two stages.
 

@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 from nbscale.graph.axismap import All, Each
 from nbscale.graph.stage import Edge, Program, Stage
+from nbscale.record import record
 from nbscale.scheduler.check import Checker
 from nbscale.scheduler.machine import Machine
 from nbscale.scheduler.protocol import (
@@ -313,7 +314,7 @@ class _World:
         )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Explored:
     """How large a world is: distinct states, and signals tried."""
 

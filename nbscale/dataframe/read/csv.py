@@ -35,6 +35,7 @@ from nbscale.expr.node import Index, Kernel, Node, Source
 from nbscale.expr.token import token
 from nbscale.graph.job import Replan
 from nbscale.plan.layout import Layout
+from nbscale.record import record
 from nbscale.units import parse_bytes
 
 __all__ = ["ReadCsv", "ReadQuotedCsv", "ScanQuotes", "read_csv"]
@@ -204,7 +205,7 @@ def csv_node(
     return ReadCsv(tuple(blocks), schema, wanted)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _ReadBlock:
     key: str
     blocks: tuple[Block, ...]
@@ -224,7 +225,7 @@ class _ReadBlock:
         return frame
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _ReadKnowing:
     read: _ReadBlock
 
@@ -233,7 +234,7 @@ class _ReadKnowing:
         return self.read(index, inside)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _FindQuotes:
     blocks: tuple[Block, ...]
     dialect: Dialect
@@ -242,7 +243,7 @@ class _FindQuotes:
         return scan_quotes(self.blocks[index[0]], self.dialect)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _BeginStates:
     blocks: tuple[Block, ...]
 

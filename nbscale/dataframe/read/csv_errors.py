@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Hashable
 
@@ -11,6 +10,7 @@ import pandas as pd
 from nbscale.dataframe.read.csv_records import Records
 from nbscale.dataframe.read.csv_split import Dialect, find_record_start
 from nbscale.dataframe.read.files import SourceFile, read_range
+from nbscale.record import record
 
 __all__ = ["Misfit", "explain", "locate_misfit"]
 
@@ -19,7 +19,7 @@ _SHOWN = 120
 _FAR = 1 << 28
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Misfit:
     """A column that holds more than was planned.
 

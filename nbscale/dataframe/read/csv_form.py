@@ -17,6 +17,7 @@ from nbscale.dataframe.read.csv_dtype import join, state_of
 from nbscale.dataframe.read.csv_errors import Misfit
 from nbscale.dataframe.read.csv_head import Preamble
 from nbscale.dataframe.read.csv_split import Dialect
+from nbscale.record import record
 
 __all__ = ["Ask", "CsvForm", "form_of", "narrowed"]
 
@@ -24,7 +25,7 @@ Ask: TypeAlias = "Callable[[Mapping[str, Any]], pd.DataFrame]"
 """Reads the sample with these keywords."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class CsvForm:
     """All that reading any block of any of the files needs.
 

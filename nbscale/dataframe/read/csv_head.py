@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import pandas as pd
 
 from nbscale.dataframe.read.csv_split import Dialect, find_record_start
 from nbscale.dataframe.read.files import SourceFile, read_range
+from nbscale.record import record
 
 __all__ = ["Preamble", "find_preamble", "read_head"]
 
@@ -29,7 +29,7 @@ def read_head(file: SourceFile, dialect: Dialect, budget: int) -> bytes:
     return head[:end]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Preamble:
     """The beginning of a file.
 

@@ -25,13 +25,14 @@ from nbscale.dataframe.read.csv_split import (
     positions_of,
 )
 from nbscale.dataframe.read.files import SourceFile, open_file, read_range
+from nbscale.record import record
 
 __all__ = ["PIECE", "Records", "read_block"]
 
 PIECE = 1 << 18
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Records:
     """Whole records of a file.
 

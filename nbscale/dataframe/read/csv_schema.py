@@ -26,6 +26,7 @@ from nbscale.dataframe.read.csv_records import Records
 from nbscale.dataframe.read.csv_split import Dialect, can_cut
 from nbscale.dataframe.read.files import SourceFile, compression_for, open_file, read_range
 from nbscale.dataframe.read.parquet_file import looks_like_parquet
+from nbscale.record import record
 
 __all__ = ["CsvSchema", "sample_csv"]
 
@@ -37,7 +38,7 @@ _SAMPLE_ROWS = 100
 _WHOLE_ROWS = 2_000
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class CsvSchema:
     """What the samples say.
 

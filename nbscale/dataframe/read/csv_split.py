@@ -13,13 +13,13 @@ field's start, as in pandas' C parser, so a stray quote (``5" pipe``) is text.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from nbscale.dataframe.read.files import SourceFile, compression_of, read_range
+from nbscale.record import record
 
 __all__ = [
     "MAX_READ",
@@ -47,7 +47,7 @@ class QuotesMet(Exception):
     """A range holds quotes that the one-pass plan did not expect. A signal, no error of the user's."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Dialect:
     """What cutting needs to know of how the file is written.
 
@@ -85,7 +85,7 @@ class Dialect:
         return self.whole or (self.whole_if_quoted if self.quoted else "")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Block:
     """The records of a file that start in bytes ``start .. stop-1``.
 

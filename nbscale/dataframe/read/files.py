@@ -19,6 +19,7 @@ from typing import IO, Any, TypeAlias
 import fsspec
 
 from nbscale.errors import SourceChanged
+from nbscale.record import record
 
 __all__ = [
     "Paths",
@@ -47,7 +48,7 @@ _COMPRESSIONS = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class SourceFile:
     """A file as it was when it was listed.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
@@ -27,6 +26,7 @@ from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.expr.token import token
 from nbscale.plan.layout import Layout
+from nbscale.record import record
 from nbscale.units import parse_bytes
 
 __all__ = ["ReadParquet", "read_parquet"]
@@ -40,7 +40,7 @@ _COMPARISONS = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Piece:
     """Row groups of one file that make a partition, and the number of their first rows over all."""
 
@@ -162,7 +162,7 @@ def _comparable(value: Any) -> bool:
     return isinstance(value, kinds) and not pd.isna(value)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _ReadPiece:
     pieces: tuple[Piece, ...]
     form: Any

@@ -6,7 +6,6 @@ The footers say where values are missing, so that every row group comes with the
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import posixpath
 from collections.abc import Hashable, Mapping, Sequence
@@ -32,6 +31,7 @@ from nbscale.dataframe.read.parquet_groups import (
     RowGroup,
     filtered_columns,
 )
+from nbscale.record import record
 
 __all__ = [
     "ParquetForm",
@@ -47,7 +47,7 @@ _SAMPLE_BYTES = 600_000
 _BUFFER = 1 << 16
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class ParquetForm:
     """All that reading any row group of any of the files needs.
 
@@ -66,7 +66,7 @@ class ParquetForm:
     index: tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class ParquetInfo:
     """What the footers say.
 

@@ -9,13 +9,14 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from nbscale.dataframe.read.files import SourceFile
+from nbscale.record import record
 
 __all__ = ["ColumnStats", "Filters", "RowGroup", "filtered_columns", "may_match"]
 
 Filters: TypeAlias = "Sequence[tuple[str, str, Any]] | Sequence[Sequence[tuple[str, str, Any]]]"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class ColumnStats:
     """What the footer says of a column in a row group; None where it does not."""
 
@@ -25,7 +26,7 @@ class ColumnStats:
     nbytes: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class RowGroup:
     """Rows of a file that are stored together.
 
