@@ -57,6 +57,14 @@ def chain(n, *, length=2, **facts):
     return [*stages[:-1], stage(length - 1, n, *stages[-1].edges, result=0, **facts)]
 
 
+def evict(talk, number, *tasks):
+    """Make values leave memory, as the machine does when memory is short."""
+    run = talk.machine.runs[1]
+    talk.machine._actions = []
+    for task in tasks or (0,):
+        assert talk.machine._evict(run, run.stages[number], task)
+
+
 # Plain runs --------------------------------------------------------------------------------
 
 
@@ -402,6 +410,79 @@ def test_a_job_that_gives_up_at_a_watch():
     talk.begin(stage(0, 1, keep=True), sealed=False, watches=((0, 1),))
     talk.done(0, (0, 0))
     assert talk.tell(Fail(1)) == [Drop(TaskId(1, 0, 0)), End(1, "failed")]
+
+
+def test_no_report_of_a_stage_that_was_taken_back_meanwhile():
+    talk = Talk(workers=2)
+    talk.begin(
+        stage(0, 1, keep=True), stage(1, 1, keep=True), sealed=False, watches=((0, 1), (1, 1))
+    )
+    talk.end((0, 0))
+    talk.end((1, 0))
+    said = talk.grow(stage(2, 1, result=0), retract=(1,))
+    assert reports(said) == []
+    assert drops(said) == [(1, 0)]
+
+
+def test_a_sealed_run_is_not_over_before_what_is_watched_was_reported():
+    talk = Talk(workers=2)
+    talk.begin(stage(0, 1, keep=True), stage(1, 1, result=0), watches=((0, 1),))
+    assert ends(talk.end((1, 0))) == []
+    assert reports(talk.end((0, 0))) == [(0, None)]
+    assert ends(talk.grow()) == DONE
+
+
+def test_values_on_disk_are_loaded_to_be_watched():
+    talk = Talk(can_spill=True)
+    talk.begin(stage(0, 3, keep=True), sealed=False)
+    talk.finish()
+    evict(talk, 0, 0, 1, 2)
+    talk.tell(Spilled(TaskId(1, 0, 0)), Spilled(TaskId(1, 0, 1)))
+    assert loads(talk.grow(sealed=False, watches=((0, 3),))) == [(0, 0), (0, 1)]
+    talk.tell(Loaded(TaskId(1, 0, 0)), Spilled(TaskId(1, 0, 2), ok=False))
+    assert reports(talk.tell(Loaded(TaskId(1, 0, 1)))) == [(0, None)]
+
+
+def test_values_that_were_being_written_are_loaded_to_be_watched():
+    talk = Talk(can_spill=True)
+    talk.begin(stage(0, 1, keep=True), sealed=False)
+    talk.finish()
+    evict(talk, 0, 0)
+    assert loads(talk.grow(sealed=False, watches=((0, 1),))) == []
+    assert loads(talk.tell(Spilled(TaskId(1, 0, 0)))) == [(0, 0)]
+    # And what cannot be read is made again.
+    assert runs(talk.tell(Loaded(TaskId(1, 0, 0), ok=False))) == [(0, 0)]
+    assert reports(talk.done(0, (0, 0))) == [(0, None)]
+
+
+def test_lost_values_are_made_again_to_be_watched():
+    talk = Talk()
+    talk.begin(stage(0, 1, keep=True), sealed=False)
+    talk.finish()
+    evict(talk, 0, 0)
+    assert runs(talk.grow(sealed=False, watches=((0, 1),))) == [(0, 0)]
+    assert reports(talk.done(0, (0, 0))) == [(0, None)]
+
+
+def test_a_task_that_waits_for_the_job_hears_of_its_inputs():
+    talk = Talk(workers=2)
+    talk.begin(
+        stage(0, 1),
+        stage(1, 1, edge(0, Each(1)), result=0),
+        stage(2, 1, edge(0, Each(1)), result=1),
+    )
+    talk.end((0, 0))
+    talk.fails((1, 0), replan=True)
+    talk.tell(Frozen(next(iter(talk.running()))))  # so that (2, 0) is to be given out again
+    (other,) = talk.running()
+    evict(talk, 0)
+    talk.tell(WorkerLeft(other))
+    assert runs(talk.tell(WorkerJoined(7))) == [(0, 0)]
+    assert talk.machine.runs[1].stages[1].pending[0] == 1
+    talk.end((0, 0))
+    talk.end((2, 0))
+    assert runs(talk.grow()) == [(1, 0)]
+    assert ends(talk.end((1, 0))) == DONE
 
 
 # Failures and ends -------------------------------------------------------------------------
