@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,7 +52,7 @@ def pandas_says(frame):
 def test_merged_parts_are_the_whole(rows, cuts):
     frame = frame_of(rows)
     bounds = [0, *sorted(c for c in cuts if c <= len(frame)), len(frame)]
-    parts = [of(frame[a:b], i) for i, (a, b) in enumerate(zip(bounds, bounds[1:], strict=False))]
+    parts = [of(frame[a:b], i) for i, (a, b) in enumerate(itertools.pairwise(bounds))]
     whole = merged([merged(parts[:2], AGGREGATES), *parts[2:]], AGGREGATES)
     pd.testing.assert_frame_equal(table(whole), pandas_says(frame), atol=1e-9)
     assert (np.diff(whole.tags) > 0).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -18,7 +19,7 @@ CUTS = st.lists(st.integers(0, 20), max_size=4)
 
 def reduced(reducer, series, cuts):
     bounds = sorted({0, len(series), *(c for c in cuts if c <= len(series))})
-    pieces = [series.iloc[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)] or [series]
+    pieces = [series.iloc[a:b] for a, b in itertools.pairwise(bounds)] or [series]
     # An empty piece in front and behind adds nothing.
     states = [reducer.partial(p) for p in [series.iloc[:0], *pieces, series.iloc[:0]]]
     tree = [reducer.combine(states[:2]), reducer.combine(states[2:])] if states[2:] else states

@@ -7,6 +7,8 @@ from tests.oracle.case import Case
 NUMBERS = ["num", "val"]
 SEVERAL = [0, 0.1, 0.5, 0.77, 1]
 
+ROWWISE = "one partition, by pandas itself, which copies it a few times"
+
 CASES = [
     Case("quantile", lambda df: df.val.quantile()),
     Case("quantile of integers", lambda df: df.num.quantile(0.3)),
@@ -28,7 +30,9 @@ CASES = [
     Case("quantile of frame with dates", lambda df: df[["num", "when"]].quantile(0.4)),
     Case("quantiles of frame", lambda df: df[NUMBERS].quantile([0.25, 0.75])),
     Case("quantile numeric_only", lambda df: df.drop(columns="flag").quantile(numeric_only=True)),
-    Case("quantile of rows", lambda df: df[NUMBERS].quantile(0.5, axis=1), on=("range",)),
+    Case(
+        "quantile of rows", lambda df: df[NUMBERS].quantile(0.5, axis=1), on=("range",), why=ROWWISE
+    ),
     Case("quantile outside", lambda df: df.num.quantile(1.5)),
     Case("quantile of nothing", lambda df: df.val[df.num > 99].quantile(0.5)),
     Case("median", lambda df: df.val.median()),

@@ -10,6 +10,8 @@ NUMBERS = ["num", "val", "flag"]
 
 ORDERED = pd.CategoricalDtype(["z", "y", "x", "w"], ordered=True)
 
+ROWWISE = "one partition, by pandas itself, which copies it a few times"
+
 CASES = [
     Case("sum", lambda df: df.num.sum()),
     Case("sum of floats", lambda df: df.val.sum(), "sum"),
@@ -64,7 +66,7 @@ CASES = [
     Case("std numeric_only", lambda df: df.std(numeric_only=True), "moment"),
     Case("std of large mean", lambda df: (df.val + 1e9).std(), "moment"),
     Case("std keeping missing", lambda df: df.val.std(skipna=False), "moment"),
-    Case("std of rows", lambda df: df[NUMBERS].std(axis=1), "moment"),
+    Case("std of rows", lambda df: df[NUMBERS].std(axis=1), "moment", why=ROWWISE),
     Case("sem", lambda df: df.val.sem(), "moment"),
     Case("sem of frame", lambda df: df[NUMBERS].sem(), "moment"),
     Case("count", lambda df: df.val.count()),
