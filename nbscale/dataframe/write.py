@@ -6,6 +6,7 @@ from typing import Any
 
 from nbscale.collection import Collection, wrap
 from nbscale.dataframe.node import Frame, FrameMap
+from nbscale.dataframe.read.files import filesystem
 from nbscale.expr.node import Index, Kernel, Node, Reduce
 from nbscale.expr.token import nonce
 from nbscale.record import record
@@ -39,14 +40,6 @@ class WriteParts(FrameMap):
         )
 
 
-def _filesystem(path: str, **options: Any) -> tuple[Any, str]:
-    # 30 ms to import, which whoever writes nothing need not wait for.
-    from fsspec.core import url_to_fs  # noqa: PLC0415
-
-    found: tuple[Any, str] = url_to_fs(path, **options)
-    return found
-
-
 def _hidden(path: str, unique: str) -> str:
     return f"{path}/.nbscale-{unique}"
 
@@ -61,7 +54,7 @@ class _WritePart:
 
     def __call__(self, index: Index, frame: Any) -> str:
         (i,) = index
-        fs, root = _filesystem(self.path, **self.options)
+        fs, root = filesystem(self.path, self.options.items())
         name = f"part.{i:05d}.parquet"
         with fs.open(f"{_hidden(root, self.unique)}/{name}", "wb") as file:
             frame.to_parquet(file, compression=self.compression, index=self.index)
@@ -116,7 +109,7 @@ class _Rename:
 
     def __call__(self, index: Index, names: list[str]) -> None:
         del index
-        fs, root = _filesystem(self.path, **self.options)
+        fs, root = filesystem(self.path, self.options.items())
         if self.overwrite:
             for old in fs.glob(f"{root}/*.parquet"):
                 fs.rm_file(old)
@@ -169,7 +162,7 @@ class WriteMethods(Collection):
         """
         where = str(path).rstrip("/")
         options = storage_options or {}
-        fs, root = _filesystem(where, **options)
+        fs, root = filesystem(where, options.items())
         if not overwrite and fs.exists(root) and fs.glob(f"{root}/*.parquet"):
             msg = f"there are parquet files in {where} already; give overwrite=True to replace them"
             raise FileExistsError(msg)

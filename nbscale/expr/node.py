@@ -19,7 +19,6 @@ Families (constructors over stages, see ``plan/lower.py``)::
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import math
 import weakref
@@ -127,7 +126,13 @@ _interned: weakref.WeakValueDictionary[str, Node] = weakref.WeakValueDictionary(
 
 @dataclass_transform(frozen_default=True, eq_default=False)
 class _NodeType(type):
-    """Makes every subclass a frozen dataclass and every instance the only one of its content."""
+    """Makes every instance of a node class frozen and the only one of its content.
+
+    The annotations of a class are its fields, as in a dataclass, those of its bases first.
+    """
+
+    field_names: tuple[str, ...]
+    defaults: dict[str, Any]
 
     def __new__(
         mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any
@@ -136,26 +141,55 @@ class _NodeType(type):
         if isinstance(grid, property) and grid.fget is not None:
             # Known from the moment a node is made, so that asking a long chain never recurses.
             namespace = {**namespace, "grid": cached_grid(grid.fget)}
-        cls: Any = super().__new__(mcs, name, bases, namespace, **kwargs)
-        cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
-        cls.field_names = tuple(field.name for field in dataclasses.fields(cls))
-        return cls  # type: ignore[no-any-return]
+        cls = super().__new__(mcs, name, bases, namespace, **kwargs)
+        names: dict[str, None] = {}
+        for base in reversed(cls.__mro__[1:]):
+            names |= dict.fromkeys(base.__dict__.get("own_fields", ()))
+        own = tuple(
+            field
+            for field, annotation in namespace.get("__annotations__", {}).items()
+            if not str(annotation).startswith("ClassVar")
+        )
+        cls.own_fields = own  # type: ignore[attr-defined]
+        cls.field_names = (*names, *(field for field in own if field not in names))
+        given = (n for n in cls.field_names if any(n in c.__dict__ for c in cls.__mro__))
+        cls.defaults = {n: getattr(cls, n) for n in given}
+        return cls
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        made = super().__call__(*args, **kwargs)
+        made: Any = object.__new__(cls)
+        # Frozen is for everybody else: this is where the object is still being made.
+        attributes = made.__dict__
+        attributes.update(cls._bound(args, kwargs) if kwargs or args else cls.defaults)
+        if len(attributes) != len(cls.field_names):
+            missing = [n for n in cls.field_names if n not in attributes]
+            msg = f"{cls.__name__}() misses {', '.join(missing)}"
+            raise TypeError(msg)
         values = made.fields()
         key = token(cls.__module__, cls.__qualname__, *made.content())
         known = _interned.get(key)
         if known is not None:
             return known
-        # Frozen is for everybody else: this is where the object is still being made.
-        attributes = made.__dict__
         attributes["key"] = key
         attributes["inputs"] = _nodes_in(values)
         with contextlib.suppress(LookupError):
             _ = made.grid
         made.validate()
         return _interned.setdefault(key, made)
+
+    def _bound(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Arguments by the name of their field, with the defaults of those not given."""
+        names = cls.field_names
+        if len(args) > len(names):
+            msg = f"{cls.__name__}() takes {len(names)} arguments, not {len(args)}"
+            raise TypeError(msg)
+        bound = cls.defaults | dict(zip(names, args, strict=False))
+        for name, value in kwargs.items():
+            if name not in names or name in names[: len(args)]:
+                msg = f"{cls.__name__}() got an unexpected or repeated argument {name!r}"
+                raise TypeError(msg)
+            bound[name] = value
+        return bound
 
 
 def _nodes_in(values: Iterable[Any]) -> tuple[Node, ...]:
@@ -223,6 +257,11 @@ class Node(metaclass=_NodeType):
         """Take inputs that may have lost what nobody needs; may lose that, too."""
         del need
         return self.with_inputs(inputs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse: nodes are shared."""
+        msg = f"cannot change {name!r} of a {type(self).__name__}: nodes are frozen"
+        raise AttributeError(msg)
 
     def fields(self) -> tuple[Any, ...]:
         """The values of the fields, in order."""

@@ -12,7 +12,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-import fsspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +20,7 @@ from nbscale.dataframe.read.files import (
     Paths,
     SourceFile,
     check_unchanged,
+    filesystem,
     open_file,
     read_range,
     resolve,
@@ -120,7 +120,7 @@ def parquet_files(
         return resolve(paths, storage_options)
     path = os.fspath(paths)
     if "://" in path:
-        fs, inner = fsspec.core.url_to_fs(path, **dict(storage_options or {}))
+        fs, inner = filesystem(path, (storage_options or {}).items())
         is_folder = fs.isdir(inner)
     else:
         is_folder = os.path.isdir(path)  # noqa: PTH112 - paths stay text, as in files.py
