@@ -23,7 +23,7 @@ import itertools
 import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Literal, Self, TypeAlias, dataclass_transform
+from typing import Any, ClassVar, Literal, Self, TypeAlias, cast, dataclass_transform
 
 from nbscale.expr.need import EVERYTHING, Need
 from nbscale.expr.token import token
@@ -157,7 +157,7 @@ class _NodeType(type):
         return cls
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        made: Any = object.__new__(cls)
+        made: Any = object.__new__(cast("type[Any]", cls))
         # Frozen is for everybody else: this is where the object is still being made.
         attributes = made.__dict__
         attributes.update(cls._bound(args, kwargs) if kwargs or args else cls.defaults)
