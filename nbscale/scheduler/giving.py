@@ -70,8 +70,13 @@ class Giving(Runs):
             absent = self._absent(record, task) if self.evicted else []
             if absent and self._remake(run, absent):
                 return True
-            peak = self.ledger.peak(record, inputs_of(record, task))
-            if self._fits(record, peak, absent) and not _any_lost(absent):
+            inputs = inputs_of(record, task) if record.reads else 0
+            peak = self.ledger.peak(record, inputs)
+            if absent:
+                fits = self._fits(record, peak, absent) and not _any_lost(absent)
+            else:
+                fits = self.ledger.allows(record, peak)
+            if fits:
                 self._go(run, record, task, peak, absent)
                 turn.rotate(-1)
                 return True
@@ -115,7 +120,7 @@ class Giving(Runs):
     ) -> None:
         """Promise a task its memory and start it, or bring its inputs first."""
         self.ledger.promised += peak
-        name = _named(TaskId, (run.number, record.number, task))
+        name: TaskId = _named(TaskId, (run.number, record.number, task))
         if not absent:
             self._start(run, record, name, peak)
             return

@@ -295,7 +295,8 @@ class Machine(Giving):
             run.undelivered -= 1
             self._actions.append(Deliver(name))
         self._appeared(run, record, task)
-        self._release_inputs(run, record, task)
+        if record.reads:
+            self._release_inputs(run, record, task)
         if not record.uses[task] and not record.is_needed(task):
             self._let_go(run, record, task)
         elif record.watches:

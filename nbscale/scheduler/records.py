@@ -73,8 +73,8 @@ class StageRecord:
         Its values may be dropped and made again: no user's code takes part.
     delivered
         For a result: 1 for tasks that were delivered.
-    simple
-        A value is needed exactly as long as it has uses.
+    simple, reads
+        A value is needed exactly as long as it has uses; its tasks read something.
     watches
         What the job asked to be told.
     known, out, scratch
@@ -112,6 +112,7 @@ class StageRecord:
     common_outs: list[Link] = dataclasses.field(default_factory=list)
     pinned: bool = False
     simple: bool = False
+    reads: bool = False
     watches: list[Watched] = dataclasses.field(default_factory=list)
     known: int = 0
     out: int = 0
@@ -132,8 +133,9 @@ class StageRecord:
         return TaskId(run, self.number, task)
 
     def simplify(self) -> None:
-        """Find out whether uses alone say that a value is needed."""
+        """Find out what need not be looked at for each task."""
         self.simple = not self.keep and self.delivered is None and not self.common_outs
+        self.reads = bool(self.ins or self.common_ins)
 
     def is_needed(self, task: int) -> bool:
         """Whether somebody wants a value: to keep it, to have it delivered, or to read it."""
