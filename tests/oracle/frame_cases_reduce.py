@@ -34,6 +34,8 @@ CASES = [
     Case("sum of rows", lambda df: df[NUMBERS].sum(axis=1)),
     Case("sum of nullable frame", lambda df: df[["num"]].astype("Int64").sum()),
     Case("prod", lambda df: df.val.prod(), "sum"),
+    Case("product", lambda df: df.num.product()),
+    Case("product of frame", lambda df: df[["num"]].product()),
     Case("prod of frame", lambda df: df[["num", "flag"]].prod()),
     Case("prod of text", lambda df: df.key.prod()),
     Case("min", lambda df: df.num.min()),

@@ -9,6 +9,8 @@ FULL = ("range", "sorted", "repeats", "text", "dates")
 
 CASES = [
     Case("agg name", lambda df: df.num.agg("sum")),
+    Case("aggregate", lambda df: df.num.aggregate(["sum", "min"])),
+    Case("aggregate of frame", lambda df: df[["num"]].aggregate(["sum", "min"])),
     Case("agg list", lambda df: df.num.agg(["sum", "min", "count"])),
     Case("agg list of moments", lambda df: df.val.agg(["mean", "std", "var"]), "moment"),
     Case("agg list of text", lambda df: df.key.agg(["min", "count"])),
