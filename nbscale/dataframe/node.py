@@ -23,7 +23,6 @@ from nbscale.expr.node import (
     Reduce,
     Scan,
     Source,
-    walk,
 )
 from nbscale.plan.layout import Layout
 from nbscale.record import record
@@ -83,9 +82,8 @@ class Frame(Node):
     def sample(self) -> Any:
         """A few real rows of the value, or the scalar they give."""
         if "_sample" not in self.__dict__:
-            for node in walk((self,)):
-                if isinstance(node, Frame) and "_sample" not in node.__dict__:
-                    node.__dict__["_sample"] = node._make_sample()  # noqa: SLF001 - its own class
+            for node in _without("_sample", self):
+                node.__dict__["_sample"] = node._make_sample()  # noqa: SLF001 - its own class
         return self.__dict__["_sample"]
 
     def _make_sample(self) -> Any:
@@ -129,15 +127,34 @@ class Frame(Node):
     def layout(self) -> Layout:
         """How the rows lie."""
         if "_layout" not in self.__dict__:
-            for node in walk((self,)):
-                if isinstance(node, Frame) and "_layout" not in node.__dict__:
-                    node.__dict__["_layout"] = node._make_layout()  # noqa: SLF001 - its own class
+            for node in _without("_layout", self):
+                node.__dict__["_layout"] = node._make_layout()  # noqa: SLF001 - its own class
         known: Layout = self.__dict__["_layout"]
         return known
 
     def _make_layout(self) -> Layout:
         """By default: rows of its own, in order, split by position."""
         return Layout(self.key)
+
+
+def _without(name: str, node: Frame) -> list[Frame]:
+    """The frames up to a node that do not know something of themselves yet, inputs first.
+
+    Stops at those that do, so that a long chain is not walked again for every node added.
+    """
+    found: list[Frame] = []
+    seen: set[int] = set()
+    stack: list[tuple[Node, bool]] = [(node, False)]
+    while stack:
+        current, is_ready = stack.pop()
+        if is_ready:
+            found.append(current)  # type: ignore[arg-type]
+        elif id(current) not in seen and name not in current.__dict__:
+            seen.add(id(current))
+            if isinstance(current, Frame):
+                stack.append((current, True))
+            stack.extend((child, False) for child in current.inputs)
+    return found
 
 
 class FrameSource(Frame, Source):

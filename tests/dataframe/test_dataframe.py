@@ -99,3 +99,10 @@ def test_errors_in_functions_of_the_user_keep_type_and_frame(lazy):
         f for f in caught.traceback if "nbscale/" in str(f.path) and "tests" not in str(f.path)
     ]
     assert len(frames) <= 1
+
+
+def test_a_long_chain_of_operations(lazy):
+    x = lazy.x
+    for _ in range(3000):
+        x = x + 1
+    assert x.compute().tolist() == [3003, 3001, 3002]
