@@ -186,10 +186,14 @@ class StageRecord:
 
     def relink(self, stages: Sequence[StageRecord]) -> None:
         """Lead the links of a clone to clones."""
-        self.ins = [(w, stages[w.producer]) for w, _ in self.ins]
-        self.outs = [(w, stages[w.consumer]) for w, _ in self.outs]
-        self.common_ins = [(w, stages[w.producer]) for w, _ in self.common_ins]
-        self.common_outs = [(w, stages[w.consumer]) for w, _ in self.common_outs]
+        if self.ins:
+            self.ins = [(w, stages[w.producer]) for w, _ in self.ins]
+        if self.outs:
+            self.outs = [(w, stages[w.consumer]) for w, _ in self.outs]
+        if self.common_ins:
+            self.common_ins = [(w, stages[w.producer]) for w, _ in self.common_ins]
+        if self.common_outs:
+            self.common_outs = [(w, stages[w.consumer]) for w, _ in self.common_outs]
 
 
 @dataclasses.dataclass(slots=True)
@@ -322,12 +326,11 @@ class WorkerRecord:
 def _shallow(record: R) -> R:
     """A copy that shares every value; `dataclasses.replace` takes twenty times as long."""
     kind: Any = type(record)
-    copy: R = object.__new__(kind)
-    for name, value in zip(kind.__slots__, _all_of(kind)(record), strict=True):
-        setattr(copy, name, value)
+    copy: R = kind(*_all_of(kind)(record))
     return copy
 
 
 @functools.cache
 def _all_of(kind: Any) -> operator.attrgetter[tuple[Any, ...]]:
-    return operator.attrgetter(*kind.__slots__)
+    """Gets all fields, in the order in which the constructor takes them."""
+    return operator.attrgetter(*(field.name for field in dataclasses.fields(kind)))
