@@ -8,13 +8,14 @@ from typing import Any, Self
 import pandas as pd
 
 from nbscale.collection import Collection, public, wrap
-from nbscale.dataframe.align import Outer
 from nbscale.dataframe.concat import concat
 from nbscale.dataframe.cumulate import columns_in
 from nbscale.dataframe.elementwise import elementwise
-from nbscale.dataframe.merge import How, Merge, gathered, merged, suffixed_columns
+from nbscale.dataframe.merge import Merge, gathered
+from nbscale.dataframe.merging import How, merged, suffixed_columns
 from nbscale.dataframe.node import FrameMap
 from nbscale.dataframe.order import refuse
+from nbscale.dataframe.outer import Outer
 from nbscale.dataframe.select import missing_column
 from nbscale.dataframe.source import from_pandas, numbered
 from nbscale.expr.need import Need

@@ -6,6 +6,7 @@ every partition gets the dtypes that pandas gives the whole.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pandas as pd
@@ -103,9 +104,12 @@ def dtypes_of(schema: Any) -> tuple[Any, ...]:
 
 def dtypes_with_missing(schema: Any) -> tuple[Any, ...]:
     """The dtypes of a value's columns once some of its rows are missing."""
-    return tuple(
-        pd.Series([], dtype=column.dtype).reindex([0]).dtype for column in columns_in(schema)
-    )
+    return tuple(_with_missing(column.dtype) for column in columns_in(schema))
+
+
+@functools.cache
+def _with_missing(dtype: Any) -> Any:
+    return pd.Series([], dtype=dtype).reindex([0]).dtype
 
 
 def promoted(pairs: Node, before: tuple[Any, ...], after: tuple[Any, ...]) -> Node:

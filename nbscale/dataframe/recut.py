@@ -1,4 +1,4 @@
-"""The same rows in other partitions: equal lengths, so many rows or bytes, or given divisions."""
+"""The same rows in the same order, cut at other positions: equal lengths, so many rows or bytes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,123 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from nbscale.dataframe.exchange import Joined, Sizes, cut_at, need_of_keys, pieces_by
-from nbscale.dataframe.keys import Cuts, Keys, Order, destinations
+from nbscale.dataframe.exchange import Joined
 from nbscale.dataframe.node import FrameAdaptive, FrameExchange
+from nbscale.dataframe.sampling import Sizes
+from nbscale.dataframe.settle import resized, settled
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
-from nbscale.graph.axismap import All, AxisMap, Ranges
+from nbscale.expr.token import token
+from nbscale.graph.axismap import AxisMap, Ranges
 from nbscale.plan.layout import Layout
 from nbscale.record import record
 from nbscale.units import parse_bytes
 
-__all__ = ["DivideBy", "Recut", "divided", "recut"]
+__all__ = ["Recut", "Repartition", "RepartitionLike", "bounds_of", "cut_at", "recut"]
+
+
+class Repartition(FrameExchange):
+    """The same rows in the same order, cut at other positions."""
+
+    input: Node
+    old: tuple[int, ...]
+    new: tuple[int, ...]
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        return (len(self.new) - 1,)
+
+    @property
+    def label(self) -> str:
+        return "repartition"
+
+    def targets(self) -> tuple[AxisMap, ...]:
+        old, new = np.asarray(self.old), np.asarray(self.new)
+        lo = np.searchsorted(old, new[:-1], side="right") - 1
+        hi = np.searchsorted(old, new[1:], side="left")
+        # An empty range reads a neighbour, too, to know what its rows would be.
+        n = len(old) - 1
+        lo = np.clip(lo, 0, n - 1)
+        hi = np.clip(np.maximum(hi, lo + 1), 0, n)
+        return (Ranges(n, lo.astype(np.int64), hi.astype(np.int64)),)
+
+    def split(self) -> Kernel:
+        return _Slices(self.old, self.new)
+
+    def merge(self) -> Kernel:
+        return Joined(self.schema)
+
+    def _make_layout(self) -> Layout:
+        below: Layout = self.input.layout  # type: ignore[attr-defined]
+        lengths = tuple(b - a for a, b in zip(self.new, self.new[1:], strict=False))
+        return Layout(token("cut", below.rows, self.new), lengths=lengths)
+
+
+@record
+class _Slices:
+    old: tuple[int, ...]
+    new: tuple[int, ...]
+
+    def __call__(self, index: Index, value: Any) -> dict[int, Any]:
+        first, last = self.old[index[0]], self.old[index[0] + 1]
+        bounds = np.asarray(self.new)
+        begin = max(0, int(np.searchsorted(bounds[1:], first, side="left")))
+        end = int(np.searchsorted(bounds[:-1], last, side="right"))
+        return {
+            j: value[max(0, self.new[j] - first) : max(0, self.new[j + 1] - first)]
+            for j in range(begin, end)
+        }
+
+
+class RepartitionLike(FrameAdaptive):
+    """The rows of ``input`` cut into partitions of the lengths that ``like`` has."""
+
+    input: Node
+    like: Node
+
+    @property
+    def label(self) -> str:
+        return "repartition"
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        return self.like.grid
+
+    def reference(self, *inputs: Any) -> Any:
+        return resized(*inputs)
+
+    def _make_layout(self) -> Layout:
+        below, like = self.input.layout, self.like.layout  # type: ignore[attr-defined]
+        return Layout(token("like", below.rows, like.rows), lengths=like.lengths)
+
+    def asks(self) -> tuple[Node, ...]:
+        return Sizes(self.input), Sizes(self.like)
+
+    def needs(self, need: Need) -> tuple[Need, ...]:
+        return need, Need(frozenset(), index=False)
+
+    def build(self, *answers: Any) -> Node:
+        mine, theirs = (tuple(rows for rows, _ in answer) for answer in answers)
+        if sum(mine) != sum(theirs):
+            msg = (
+                f"Length of values ({sum(mine)}) does not match length of index ({sum(theirs)}): "
+                "rows that are matched by position must be equally many"
+            )
+            raise ValueError(msg)
+        return settled(self, cut_at(self.input, mine, theirs))
+
+
+def bounds_of(lengths: Sequence[int]) -> tuple[int, ...]:
+    """Positions at which partitions of these lengths begin, and the end of the last."""
+    return (0, *np.cumsum(lengths, dtype=np.int64).tolist())
+
+
+def cut_at(node: Node, old: Sequence[int], new: Sequence[int]) -> Node:
+    """The node with partitions of the lengths ``new`` instead of ``old``."""
+    if tuple(old) == tuple(new):
+        return node
+    return Repartition(node, bounds_of(old), bounds_of(new))
 
 
 class Recut(FrameAdaptive):
@@ -99,105 +203,3 @@ def recut(
     made = Recut(node, npartitions, chunksize, size)
     known = node.layout.lengths
     return made.cut(known) if known is not None and size is None else made
-
-
-class DivideBy(FrameExchange):
-    """Rows by their labels between given divisions, in the order they had."""
-
-    input: Node
-    divisions: tuple[Any, ...]
-    force: bool
-    is_sorted: bool
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        return (len(self.divisions) - 1,)
-
-    @property
-    def label(self) -> str:
-        return "repartition by divisions"
-
-    def targets(self) -> tuple[AxisMap, ...]:
-        n = self.input.grid[0]
-        known = self.input.layout.divisions if self.is_sorted else None  # type: ignore[attr-defined]
-        if known is None:
-            return (All(self.grid[0], n),)
-        lows, highs = list(known[:-1]), list(known[1:])
-        lo, hi = [], []
-        for j, (a, b) in enumerate(itertools.pairwise(self.divisions)):
-            first, last = j == 0, j == self.grid[0] - 1
-            overlaps = [
-                i
-                for i, (low, high) in enumerate(zip(lows, highs, strict=True))
-                if (last or low < b) and (first or high >= a)
-            ]
-            lo.append(overlaps[0] if overlaps else 0)
-            hi.append(overlaps[-1] + 1 if overlaps else 0)
-        return (Ranges(n, np.asarray(lo), np.asarray(hi)),)
-
-    def split(self) -> Kernel:
-        dtype = self.schema.index.dtype
-        inner = pd.Index(list(self.divisions[1:-1]), dtype=dtype).array
-        return _SplitByLabel(Cuts.of([inner]), self.divisions, self.force)
-
-    def merge(self) -> Kernel:
-        return Joined(self.schema)
-
-    def needs(self, need: Need) -> tuple[Need, ...]:
-        return (need_of_keys(need, Keys("index", (0,)), self.input),)
-
-    def _make_layout(self) -> Layout:
-        return Layout(self.key, divisions=self.divisions)
-
-
-@record
-class _SplitByLabel:
-    cuts: Cuts
-    divisions: tuple[Any, ...]
-    force: bool
-
-    def __call__(self, _index: Index, value: Any) -> list[Any]:
-        labels = value.index
-        if not self.force and len(labels):
-            low, high = labels.min(), labels.max()
-            if low < self.divisions[0] or high > self.divisions[-1]:
-                msg = (
-                    f"labels from {low!r} to {high!r} do not lie within the divisions "
-                    f"{self.divisions[0]!r} to {self.divisions[-1]!r}; give wider divisions, or "
-                    "force=True to put what lies outside into the outermost partitions"
-                )
-                raise ValueError(msg)
-        where = destinations([labels.array], self.cuts, Order((True,)))
-        return pieces_by(value, where, len(self.divisions) - 1)
-
-
-def divided(node: Any, divisions: tuple[Any, ...], *, force: bool, any_order: bool = False) -> Node:
-    """The node with partitions bounded by labels.
-
-    Parameters
-    ----------
-    node
-        A frame or series.
-    divisions
-        At least two labels, ascending.
-    force
-        Let the outermost partitions take what lies outside.
-    any_order
-        Rows need not be in the order of their labels.
-
-    Raises
-    ------
-    ValueError
-        If the divisions do not ascend, or the index is not known to be sorted.
-    """
-    ascending = all(a < b for a, b in itertools.pairwise(divisions[:-1]))
-    if len(divisions) < 2 or not ascending or divisions[-2] > divisions[-1]:
-        msg = f"divisions must be at least two labels in ascending order, not {divisions!r}"
-        raise ValueError(msg)
-    if not any_order and node.layout.divisions is None:
-        msg = (
-            "the index is not known to be sorted, so its partitions cannot be bounded by "
-            "divisions; use set_index(..., divisions=...), or sort=True in from_pandas"
-        )
-        raise ValueError(msg)
-    return DivideBy(node, divisions, force, not any_order)

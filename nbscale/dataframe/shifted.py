@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from nbscale.dataframe.exchange import Joined, Sizes, bounds_of
+from nbscale.dataframe.exchange import Joined
 from nbscale.dataframe.node import Frame, FrameAdaptive, FrameExchange, FrameMap, FrameScan
+from nbscale.dataframe.recut import bounds_of
 from nbscale.dataframe.rows import concatenated
+from nbscale.dataframe.sampling import Sizes
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node, Read
 from nbscale.graph.axismap import AxisMap, Each, Ranges
@@ -235,7 +237,9 @@ class _MeetFar:
         rows = len(value)
         plain = value.reset_index(drop=True)
         back = self.periods < 0
-        whole = concatenated([plain, moved] if back else [moved, plain]).reset_index(drop=True)
+        parts = [plain, moved] if back else [moved, plain]
+        whole = concatenated([part for part in parts if len(part)] or parts[:1])
+        whole = whole.reset_index(drop=True)
         if not rows:
             return getattr(value, self.method)(self.periods, **dict(self.options))
         done = getattr(whole, self.method)(-rows if back else rows, **dict(self.options))
