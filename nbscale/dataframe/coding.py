@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.core.arrays.arrow import ArrowExtensionArray
 
 from nbscale.dataframe.arrays import joined
 from nbscale.record import record
 
-__all__ = ["Codes", "compact", "encode", "hashes", "ranks"]
+__all__ = ["Codes", "compact", "encode", "places", "ranks"]
 
 _TABLE = 1 << 16
 """A table of this many entries is cheaper than hashing whatever the number of rows."""
@@ -52,15 +53,26 @@ def compact(values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return first[values], found
 
 
+def _factorized(array: Any, *, dropna: bool) -> tuple[np.ndarray, Any]:
+    """Number one array of keys by first sight."""
+    if isinstance(array, np.ndarray) and array.dtype.kind in "iu" and len(array):
+        low, high = int(array.min()), int(array.max())
+        if high - low < _TABLE:
+            codes, found = compact((array - array.dtype.type(low)).astype(np.int64), high - low + 1)
+            return codes, (found + low).astype(array.dtype)
+    codes, uniques = pd.factorize(array, use_na_sentinel=dropna)
+    return codes, uniques
+
+
 def encode(arrays: Sequence[Any], *, dropna: bool) -> Codes:
     """Number rows by one or more arrays of keys.
 
     With ``dropna`` rows with a missing key belong to no group; else missing is a key like others.
     """
     if len(arrays) == 1:
-        codes, found = pd.factorize(arrays[0], use_na_sentinel=dropna)
+        codes, found = _factorized(arrays[0], dropna=dropna)
         return Codes(codes, (found,))
-    parts = [pd.factorize(array, use_na_sentinel=dropna) for array in arrays]
+    parts = [_factorized(array, dropna=dropna) for array in arrays]
     combined, size = parts[0][0].astype(np.int64), max(1, len(parts[0][1]))
     outside = combined < 0
     for codes, found in parts[1:]:
@@ -93,17 +105,34 @@ def _first_rows(numbers: np.ndarray) -> np.ndarray:
     return rows
 
 
-def hashes(arrays: Sequence[Any]) -> np.ndarray:
-    """One 64-bit hash for each row of keys, the same in every process."""
-    total = np.zeros(len(arrays[0]), dtype=np.uint64)
-    for array in arrays:
-        values = array
-        if isinstance(values, np.ndarray) and values.dtype.kind == "f":
-            # Equal keys must have equal bits: one zero, one NaN.
-            values = np.where(np.isnan(values), np.nan, values + 0.0)
-        each = pd.util.hash_array(values, categorize=False)
-        total = (total * np.uint64(0x9E3779B97F4A7C15)) ^ (each + (total >> np.uint64(7)))
-    return total
+def places(bounds: Sequence[Any], keys: Sequence[Any]) -> np.ndarray:
+    """For each row of keys, how many bounds lie below it; bounds ascend, missing keys come last."""
+    if len(keys) == 1:
+        found = _places_of_one(bounds[0], keys[0])
+        if found is not None:
+            return found
+    limits, own = ranks([[bound, key] for bound, key in zip(bounds, keys, strict=True)])
+    return np.searchsorted(limits, own, side="left")
+
+
+def _places_of_one(bounds: Any, keys: Any) -> np.ndarray | None:
+    """Without ordering the keys themselves, where a comparison with the bounds is enough."""
+    if isinstance(keys, np.ndarray) and keys.dtype.kind in "iufbmM":
+        return np.searchsorted(bounds, keys, side="left")  # NumPy, too, has missing ones last
+    if not isinstance(keys, ArrowExtensionArray) or len(bounds) == 0:
+        return None
+    missing = int(np.asarray(pd.isna(bounds)).sum())
+    low = np.zeros(len(keys), dtype=np.int64)
+    high = np.full(len(keys), len(bounds) - missing, dtype=np.int64)
+    # Halve all intervals at once: a few comparisons of whole arrays.
+    while (low < high).any():
+        middle = (low + high) >> 1
+        above = np.asarray(keys > bounds.take(np.minimum(middle, len(bounds) - 1)), dtype=bool)
+        above &= low < high
+        low = np.where(above, middle + 1, low)
+        high = np.where(above, high, np.minimum(middle, high))
+    low[np.asarray(keys.isna())] = len(bounds) - missing
+    return low
 
 
 def ranks(columns: Sequence[Sequence[Any]]) -> list[np.ndarray]:

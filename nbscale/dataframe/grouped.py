@@ -166,11 +166,26 @@ def key_labels(
     Pandas itself groups the keys, of which each is there once: so order, dtype, levels and
     categories are its own.
     """
+    if len(groups.keys) == 1:
+        found = _plain_labels(groups.keys[0], names[0], sort=sort)
+        if found is not None:
+            return found
     keys = [pd.Series(key, name=name) for key, name in zip(groups.keys, names, strict=True)]
     numbers = pd.Series(np.arange(len(groups)))
     by = keys if len(keys) > 1 else keys[0]
     found = numbers.groupby(by, sort=sort, observed=observed, dropna=False).first()
     return found.index, found.fillna(-1).to_numpy(dtype=np.int64)
+
+
+def _plain_labels(key: Any, name: Hashable, *, sort: bool) -> tuple[pd.Index, np.ndarray] | None:
+    """The same for one key of a dtype that pandas takes as it is."""
+    plain = isinstance(key, np.ndarray) and key.dtype.kind in "iufbmM"
+    if not plain and not isinstance(key.dtype, pd.StringDtype):
+        return None
+    rows = np.arange(len(key))
+    if sort:
+        rows = key.argsort(kind="stable") if plain else np.asarray(key.argsort())
+    return pd.Index(key.take(rows), name=name), rows
 
 
 class GroupTable(FrameMap):
@@ -235,7 +250,7 @@ class GroupBy(FrameAdaptive):
         total = sum(m.rows for m in stats)
         n = parts_of(stats)
         hashed = MoveGroups(self.states, ByHash(n))
-        step = max(1, sum(m.groups for m in stats) // (32 * n))
+        step = max(1, sum(m.groups for m in stats) // (64 * n))
         match self.result.order:
             case "keys":
                 return Ordered(self.states, self.result, ByKeys((), n), step, total)

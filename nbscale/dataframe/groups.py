@@ -82,8 +82,9 @@ class Groups:
         self, destination: np.ndarray, n: int, aggregates: Sequence[Aggregate]
     ) -> list[Groups]:
         """The groups of each of n destinations, in the order they have here."""
-        order = np.argsort(destination, kind="stable")
-        bounds = np.searchsorted(destination[order], np.arange(n + 1))
+        small = destination.astype(np.int16)  # which NumPy sorts by radix
+        order = np.argsort(small, kind="stable")
+        bounds = np.searchsorted(small[order], np.arange(n + 1))
         moved = self.arranged(order, aggregates)
         pieces = []
         for a, b in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):

@@ -13,8 +13,9 @@ import numpy as np
 
 from nbscale.dataframe.aggregates import Size
 from nbscale.dataframe.arrays import joined
-from nbscale.dataframe.coding import encode, hashes
+from nbscale.dataframe.coding import encode
 from nbscale.dataframe.groups import Groups, Wanted, merged
+from nbscale.dataframe.hashing import hashes
 from nbscale.dataframe.node import FrameExchange, FrameMap
 from nbscale.dataframe.regroup import MergeAll, paired
 from nbscale.expr.node import Index, Kernel, Node

@@ -15,8 +15,9 @@ import numpy as np
 
 from nbscale.dataframe.aggregates import Aggregate, Distinct
 from nbscale.dataframe.arrays import joined
-from nbscale.dataframe.coding import hashes, ranks
+from nbscale.dataframe.coding import places
 from nbscale.dataframe.groups import Groups, Wanted, merged, state_bytes
+from nbscale.dataframe.hashing import hashes
 from nbscale.dataframe.node import FrameExchange, FrameReduce
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
@@ -199,9 +200,7 @@ class ByKeys:
 
     def destinations(self, groups: Groups) -> np.ndarray:
         """The partition each group goes to."""
-        pairs = zip(self.bounds, self.columns(groups), strict=True)
-        limits, own = ranks([[bound, column] for bound, column in pairs])
-        return np.searchsorted(limits, own, side="left")
+        return places(self.bounds, self.columns(groups))
 
 
 class ByCount(ByKeys):
@@ -247,7 +246,8 @@ class MoveGroups(FrameExchange):
         return _Split(self.way, _aggregates(self.input))
 
     def merge(self) -> Kernel:
-        return _Merge(_aggregates(self.input), by_tag=True)
+        # Where keys are ordered by, they will be sorted anyway.
+        return _Merge(_aggregates(self.input), by_tag=type(self.way) is not ByKeys)
 
 
 @record
@@ -261,7 +261,7 @@ class _Split:
 
 
 class GroupSample(FrameReduce):
-    """Every so many-th group in the order wanted, of each partition: from them come bounds."""
+    """Every so many-th group of each partition: from them come bounds."""
 
     input: Node
     order: Any
@@ -287,12 +287,9 @@ class _Sample:
     step: int
 
     def __call__(self, index: Index, groups: Groups) -> tuple[Any, ...]:
-        columns = self.order.columns(groups)
-        (own,) = ranks([[column] for column in columns])
-        rows = np.argsort(own, kind="stable")
         # Each partition begins elsewhere, so that small ones are not all sampled at one end.
-        chosen = rows[index[0] * 7919 % self.step :: self.step]
-        return tuple(column.take(chosen) for column in columns)
+        first = index[0] * 7919 % self.step
+        return tuple(column[first :: self.step] for column in self.order.columns(groups))
 
 
 def _stacked(index: Index, samples: list[tuple[Any, ...]]) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbscale.dataframe.coding import compact, encode, hashes, ranks
+from nbscale.dataframe.coding import compact, encode, places, ranks
 
 KEYS = st.lists(st.tuples(st.sampled_from([None, "a", "b", "c"]), st.integers(0, 3)), max_size=30)
 
@@ -42,15 +42,30 @@ def test_encode_many_keys_does_not_overflow():
     assert coded.codes[3000:].tolist() == list(range(100))
 
 
-def test_equal_keys_have_equal_hashes():
-    floats = np.array([0.0, -0.0, np.nan, np.float64("nan"), 1.0])
-    found = hashes([floats])
-    assert found[0] == found[1]
-    assert found[2] == found[3]
-    assert len(set(found.tolist())) == 3
-    category = pd.Categorical(["b", "a", None])
-    other = pd.Categorical(["a", "b", None])
-    assert hashes([category]).tolist() == hashes([other])[[1, 0, 2]].tolist()
+@given(
+    st.lists(st.one_of(st.none(), st.text(max_size=4))),
+    st.lists(st.text(max_size=4), max_size=5, unique=True),
+)
+def test_places_are_those_of_the_ranks(keys, bounds):
+    column = pd.Series(keys, dtype="str").array
+    limits = pd.Series(sorted(bounds), dtype="str").array
+    low, own = ranks([[limits, column]])
+    assert places([limits], [column]).tolist() == np.searchsorted(low, own).tolist()
+
+
+def test_places_of_numbers_have_missing_ones_last():
+    found = places([np.array([1.0, 2.0])], [np.array([0.5, 1.0, 1.5, 9.0, np.nan])])
+    assert found.tolist() == [0, 0, 1, 2, 2]
+
+
+@given(st.lists(st.integers(-5, 5)), st.sampled_from(["int64", "uint8", "int32"]))
+def test_small_integers_are_numbered_alike(values, dtype):
+    array = np.abs(np.array(values, dtype="int64")).astype(dtype)
+    coded = encode([array], dropna=True)
+    codes, found = pd.factorize(array)
+    assert coded.codes.tolist() == codes.tolist()
+    assert coded.keys[0].tolist() == found.tolist()
+    assert coded.keys[0].dtype == dtype
 
 
 @given(KEYS, st.integers(0, 30))
