@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 
@@ -42,7 +44,8 @@ def standard(name: str, rows: int = 60, seed: int = 0) -> pd.DataFrame:
             index = pd.Index([f"r{i:03d}" for i in rng.permutation(rows)], dtype="str")
         case "dates":
             index = pd.DatetimeIndex(
-                pd.Timestamp("2021-01-01") + pd.to_timedelta(np.sort(rng.integers(0, 500, rows)), "h")
+                pd.Timestamp("2021-01-01")
+                + pd.to_timedelta(np.sort(rng.integers(0, 500, rows)), "h")
             )
         case _:
             raise KeyError(name)
@@ -50,6 +53,12 @@ def standard(name: str, rows: int = 60, seed: int = 0) -> pd.DataFrame:
 
 
 CUTS = ("one", "five", "holes")
+
+
+@functools.cache
+def standard_cut(name: str, how: str, rows: int = 60, seed: int = 0):
+    """A standard frame as (pandas, lazy), cut; made once, so that nodes over it are shared."""
+    return cut(standard(name, rows, seed), how)
 
 
 def cut(data: pd.DataFrame, how: str):
