@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.oracle.case import Case
 
 FULL = ("range", "sorted", "repeats", "text", "dates")
+ROWWISE = "one partition, by pandas itself, row after row"
 DTYPES = ("key", "num", "val", "flag", "when", "cat")
 
 CASES = [
@@ -39,7 +40,7 @@ CASES = [
     Case("nunique with missing", lambda df: df.val.nunique(dropna=False)),
     Case("nunique of frame", lambda df: df.nunique()),
     Case("nunique of frame with missing", lambda df: df.nunique(dropna=False)),
-    Case("nunique of rows", lambda df: df[["num", "val"]].nunique(axis=1), on=FULL),
+    Case("nunique of rows", lambda df: df[["num", "val"]].nunique(axis=1), on=FULL, why=ROWWISE),
     *[Case(f"mode {c}", lambda df, c=c: df[c].mode()) for c in DTYPES],
     Case("mode with missing", lambda df: df.key.mode(dropna=False)),
     Case("value_counts filtered", lambda df: df[df.flag].key.value_counts()),
