@@ -314,17 +314,17 @@ class Machine(Giving):
                 run.outside -= 1
             self._free_slot(worker)
         if done is not None:
-            self._late_value(run, done, mine=promised is not None)
+            self._late_value(run, done)
         if run is not None:
             self._settle(run)
 
-    def _late_value(self, run: RunRecord | None, done: TaskDone, *, mine: bool) -> None:
+    def _late_value(self, run: RunRecord | None, done: TaskDone) -> None:
         """Take the value if it is still to be made; drop it if there is no other in its place."""
         task = done.task
         if run is not None:
             record = run.stages[task.stage]
             state = record.state[task.task]
-            if mine and state == READY and not run.outcome:
+            if state == READY and not run.outcome:
                 self._finish(run, record, done)
                 return
             if exists(state) and state != LOST:

@@ -548,6 +548,15 @@ def test_a_task_whose_worker_dies_runs_again():
     assert ends(talk.finish()) == DONE
 
 
+def test_a_value_that_comes_after_its_worker_died_counts():
+    talk = Talk(workers=1)
+    talk.begin(stage(0, 1, result=0))
+    talk.tell(WorkerLeft(0))
+    said = talk.done(0, (0, 0))
+    assert delivered(said) == [(0, 0)]
+    assert ends(said) == DONE
+
+
 def test_two_dead_workers_are_enough():
     talk = Talk(workers=3)
     talk.begin(stage(0, 1, result=0))
