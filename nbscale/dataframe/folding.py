@@ -18,7 +18,7 @@ def added(values: Any, codes: np.ndarray, n: int) -> Any:
         if values.dtype == np.float64 and len(values):
             return np.bincount(codes, weights=values, minlength=n)
         wide = {"f": np.float64, "i": np.int64, "u": np.uint64, "c": np.complex128}
-        total = np.zeros(n, dtype=wide[values.dtype.kind])
+        total: np.ndarray = np.zeros(n, dtype=wide[values.dtype.kind])
         np.add.at(total, codes, values)
         return total.astype(values.dtype)
     return _by_pandas(values, codes, n, "sum")

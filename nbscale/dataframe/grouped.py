@@ -167,9 +167,9 @@ def key_labels(
     categories are its own.
     """
     if len(groups.keys) == 1:
-        found = _plain_labels(groups.keys[0], names[0], sort=sort)
-        if found is not None:
-            return found
+        plain = _plain_labels(groups.keys[0], names[0], sort=sort)
+        if plain is not None:
+            return plain
     keys = [pd.Series(key, name=name) for key, name in zip(groups.keys, names, strict=True)]
     numbers = pd.Series(np.arange(len(groups)))
     by = keys if len(keys) > 1 else keys[0]
@@ -188,6 +188,11 @@ def _plain_labels(key: Any, name: Hashable, *, sort: bool) -> tuple[pd.Index, np
     return pd.Index(key.take(rows), name=name), rows
 
 
+def held_of(states: Any) -> Any:
+    """What a node of groups keeps beside the keys."""
+    return states.held
+
+
 class GroupTable(FrameMap):
     """The result of each partition of merged groups."""
 
@@ -200,7 +205,7 @@ class GroupTable(FrameMap):
         return str(getattr(self.result, "called", "groupby"))
 
     def kernel(self) -> Kernel:
-        return _Table(self.result, self.input.held, self.total)
+        return _Table(self.result, held_of(self.input), self.total)
 
     def needs(self, need: Need) -> tuple[Need, ...]:
         return (Need(self.result.narrowed(need).wanted()),)
@@ -232,7 +237,7 @@ class GroupBy(FrameAdaptive):
         return str(getattr(self.result, "called", "groupby"))
 
     def reference(self, *inputs: Any) -> Any:
-        return _Table(self.result, self.states.held, -1)((0,), inputs[0])
+        return _Table(self.result, held_of(self.states), -1)((0,), inputs[0])
 
     def asks(self) -> tuple[Node, ...]:
         return (GroupStats(self.states),)
@@ -283,7 +288,7 @@ class Ordered(FrameAdaptive):
         return "order groups"
 
     def reference(self, *inputs: Any) -> Any:
-        return _Table(self.result, self.states.held, -1)((0,), inputs[0])
+        return _Table(self.result, held_of(self.states), -1)((0,), inputs[0])
 
     def asks(self) -> tuple[Node, ...]:
         return (GroupSample(self.states, self.way, self.step),)

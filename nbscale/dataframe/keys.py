@@ -64,7 +64,7 @@ class Keys:
                 for name in self.names
             ]
         index = value if isinstance(value, pd.Index) else value.index
-        levels = self.names or range(index.nlevels)
+        levels: Any = self.names or range(index.nlevels)
         if index.nlevels == 1:
             return [index.array for _ in levels]
         return [index.get_level_values(level).array for level in levels]

@@ -58,9 +58,9 @@ def _float_array(value: complex, like: Any) -> Any:
         whole = np.iinfo(np.int64).min if math.isnan(value.real) else int(value.real)
         return dates_of(np.array([whole]), like)
     if isinstance(like, pd.ArrowDtype):
-        found = None if math.isnan(value.real) else value
-        return pd.array([found], dtype="double[pyarrow]")
-    found = pd.NA if math.isnan(value.real) else value
+        known = None if math.isnan(value.real) else value
+        return pd.array([known], dtype="double[pyarrow]")
+    found: Any = pd.NA if math.isnan(value.real) else value
     return pd.array([found], dtype="Float32" if like.name == "Float32" else "Float64")
 
 

@@ -60,7 +60,8 @@ class FromPandas(FrameSource):
 
     def _data(self) -> Any:
         data = self.snapshot.data
-        return data if self.wanted is None else data[list(self.wanted)]
+        wanted: Any = self.wanted
+        return data if wanted is None else data[list(wanted)]
 
     def nbytes(self) -> float | None:
         return row_bytes(self._data()) / (len(self.bounds) - 1)
