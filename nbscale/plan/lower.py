@@ -165,6 +165,8 @@ def _group_to_join(
             return None  # a single value for many readers: not once more in each of them
         group = group_of[reader.number]
         axes = tuple(group.axes[reader.number][a] for a in link.axes)
+        if axes != tuple(range(len(axes))) and any(own.pieces for own in draft.links):
+            return None  # pieces are addressed by the stage's own numbering, which would be turned
         if found is not None and (found[0] is not group or found[1] != axes):
             return None
         found = (group, axes)

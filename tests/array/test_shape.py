@@ -38,6 +38,12 @@ def test_any_shape_becomes_any_other(shapes, data):
     np.testing.assert_array_equal(flat, x.reshape(new, order="F"))
 
 
+def test_what_is_moved_and_then_turned_finds_its_pieces():
+    x = np.arange(32).reshape(4, 8)
+    made = na.from_array(x, (1, 3)).reshape((2, 2, 8), order="F")
+    np.testing.assert_array_equal(run(made).value, x.reshape((2, 2, 8), order="F"))
+
+
 def test_reshape_that_only_splits_or_merges_whole_axes_moves_nothing():
     x = na.ones((12, 10), chunks=(3, 10))
     assert len(run(x.reshape(120)).stages) <= 2
