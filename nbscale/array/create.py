@@ -341,7 +341,7 @@ def arange(
     if stop is None:
         start, stop = 0, start
     if kind.kind not in "iufc":
-        made = np.arange(start, stop, step, kind)  # type: ignore[call-overload]
+        made = np.arange(start, stop, step, kind)
         return from_array(made, chunks=chunks)
     step = 1 if step is None else step
     length = max(0, math.ceil((stop - start) / step))

@@ -414,7 +414,7 @@ class ElementwiseMethods(ArrayBase):
         array([0., 1., 2.], dtype=float32)
         """
         kind = np.dtype(dtype)
-        np.empty(0, self.dtype).astype(kind, casting=casting)  # type: ignore[call-overload]
+        np.empty(0, self.dtype).astype(kind, casting=casting)
         if kind == self.dtype:
             return self
         if not kind.itemsize:

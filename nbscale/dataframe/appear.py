@@ -64,8 +64,8 @@ class Appearing(Compares):
         if not self.differ:
             return super().asks()
         by, n = index_keys(self.left, self.right), max(self.left.grid[0], self.right.grid[0])
-        sides = [HashExchange(IndexAlone(node), by, n) for node in (self.left, self.right)]
-        return (*super().asks(), _Overlap(*sides, by))
+        one, two = (HashExchange(IndexAlone(node), by, n) for node in (self.left, self.right))
+        return (*super().asks(), _Overlap(one, two, by))
 
     def build(self, *answers: Any) -> Node:
         left, right, *overlap = answers

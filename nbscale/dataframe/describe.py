@@ -104,9 +104,9 @@ def describe(subject: Collection, percentiles: Any, include: Any, exclude: Any) 
     """Count, mean, spread and quantiles, or count, distinct values and the most frequent."""
     node: Any = subject._node  # noqa: SLF001
     if node.kind != "frame":
-        series = {None: node}
+        series: dict[Any, Node] = {None: node}
         q, says = _percentiles(node.sample, percentiles)
-        described = (_described(None, node.sample, says),)
+        described: tuple[_Described, ...] = (_described(None, node.sample, says),)
         names = None
     else:
         q, says = _percentiles(node.sample, percentiles, include=include, exclude=exclude)

@@ -15,6 +15,7 @@ import pandas as pd
 from nbscale.dataframe.cuts import Cuts, sample_positions
 from nbscale.dataframe.keys import Keys, common_dtype, hashes
 from nbscale.dataframe.node import FrameAdaptive, FrameMap, row_bytes
+from nbscale.dataframe.project import narrowed
 from nbscale.dataframe.recut import cut_at
 from nbscale.dataframe.sampling import KeySample, samples_each
 from nbscale.expr.need import Need
@@ -128,6 +129,9 @@ class Compares(FrameAdaptive):
     def asks(self) -> tuple[Node, ...]:
         by = index_keys(self.left, self.right)
         return DigestIndex(self.left, by), DigestIndex(self.right, by)
+
+    def pruned(self, need: Need, inputs: Sequence[Node]) -> Node:
+        return self.with_inputs(narrowed(inputs, self.needs(need)))
 
     def needs(self, need: Need) -> tuple[Need, ...]:
         both = Need(need.columns, True, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from nbscale.dataframe.cuts import Cuts, Order, destinations
 from nbscale.dataframe.exchange import Joined, need_of_keys, pieces_by
 from nbscale.dataframe.keys import Keys
 from nbscale.dataframe.node import FrameExchange
+from nbscale.dataframe.project import narrowed
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.graph.axismap import All, AxisMap, Ranges
@@ -65,6 +67,9 @@ class DivideBy(FrameExchange):
 
     def needs(self, need: Need) -> tuple[Need, ...]:
         return (need_of_keys(need, Keys("index", (0,)), self.input),)
+
+    def pruned(self, need: Need, inputs: Sequence[Node]) -> Node:
+        return self.with_inputs(narrowed(inputs, self.needs(need)))
 
     def _make_layout(self) -> Layout:
         return Layout(self.key, divisions=self.divisions)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.typing import DataFrameGroupBy as DataFrameGroupByOfPandas
 
 from nbscale.collection import Collection, public_methods, wrap
 from nbscale.dataframe.aggregates import NAMED, Aggregate, Size
@@ -326,7 +327,7 @@ class _GroupBy:
         return rows if self._selected is None else rows[self._selected]
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("_") and hasattr(pd.core.groupby.DataFrameGroupBy, name):
+        if not name.startswith("_") and hasattr(DataFrameGroupByOfPandas, name):
             msg = (
                 f"groupby(...).{name} is not there, since it may need all rows of a group at once; "
                 f"what there is: {', '.join(sorted(NAMED))}, agg, get_group"

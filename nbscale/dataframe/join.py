@@ -163,7 +163,8 @@ def merge(
     spec = _checked(sides, how, on, left_on, right_on, left_index, right_index, suffixes, indicator)
     nodes: list[Any] = [side._node for side in sides]  # noqa: SLF001
     if how == "outer" and left_index and right_index:
-        made: Node = Beside(Outer(*nodes, 0), Outer(*nodes, 1), spec)
+        one, two = nodes
+        made: Node = Beside(Outer(one, two, 0), Outer(one, two, 1), spec)
     else:
         made = _planned(nodes, spec, broadcast)
         if spec.numbers_rows:
@@ -180,7 +181,7 @@ def _planned(nodes: list[Any], spec: How, broadcast: bool | None) -> Node:
         single = False
     if single and spec.how != "outer" and broadcast is not False:
         return merged(gathered(nodes[0]) if spec.how == "right" else nodes[0], nodes[1], spec)
-    return Merge(*nodes, spec, broadcast)
+    return Merge(nodes[0], nodes[1], spec, broadcast)
 
 
 def _checked(

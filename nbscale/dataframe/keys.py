@@ -173,8 +173,8 @@ def _hashed_number(value: Any) -> np.uint64:
     """As an array of such numbers is hashed, whatever type this one has."""
     whole = int(value) if math.isfinite(value) else None
     if whole is None or whole != value or abs(whole) <= 2**53 or int(float(whole)) == whole:
-        return _hashed_numbers(np.array([float(value)]))[0]  # type: ignore[no-any-return]
-    return _mixed(np.array([whole % 2**64], dtype=np.uint64) ^ _NULL)[0]  # type: ignore[no-any-return]
+        return _hashed_numbers(np.array([float(value)]))[0]
+    return _mixed(np.array([whole % 2**64], dtype=np.uint64) ^ _NULL)[0]
 
 
 def _mixed(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -8,6 +8,7 @@ sides meet by range.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,7 @@ from nbscale.dataframe.exchange import TAG, HashExchange, RangeExchange, Restore
 from nbscale.dataframe.keys import Keys
 from nbscale.dataframe.merging import How, merged
 from nbscale.dataframe.node import FrameAdaptive, FrameMap, FrameReduce
+from nbscale.dataframe.project import narrowed
 from nbscale.dataframe.rows import concatenated
 from nbscale.dataframe.sampling import SampleKeys, Sizes, outputs_for, quantile_cuts, samples_each
 from nbscale.dataframe.sort import Sort
@@ -85,6 +87,9 @@ class Merge(FrameAdaptive):
 
     def needs(self, need: Need) -> tuple[Need, ...]:
         return self.spec.needed(need, self.left, self.right)
+
+    def pruned(self, need: Need, inputs: Sequence[Node]) -> Node:
+        return self.with_inputs(narrowed(inputs, self.needs(need)))
 
     def asks(self) -> tuple[Node, ...]:
         if self.spec.how == "outer":

@@ -10,6 +10,7 @@ import numpy as np
 
 from nbscale.dataframe.exchange import Joined
 from nbscale.dataframe.node import FrameAdaptive, FrameExchange
+from nbscale.dataframe.project import narrowed
 from nbscale.dataframe.sampling import Sizes
 from nbscale.dataframe.settle import resized, settled
 from nbscale.expr.need import Need
@@ -97,6 +98,9 @@ class RepartitionLike(FrameAdaptive):
         below, like = self.input.layout, self.like.layout  # type: ignore[attr-defined]
         return Layout(token("like", below.rows, like.rows), lengths=like.lengths)
 
+    def pruned(self, need: Need, inputs: Sequence[Node]) -> Node:
+        return self.with_inputs(narrowed(inputs, self.needs(need)))
+
     def asks(self) -> tuple[Node, ...]:
         return Sizes(self.input), Sizes(self.like)
 
@@ -149,6 +153,9 @@ class Recut(FrameAdaptive):
 
     def needs(self, need: Need) -> tuple[Need, ...]:
         return (need,)
+
+    def pruned(self, need: Need, inputs: Sequence[Node]) -> Node:
+        return self.with_inputs(narrowed(inputs, self.needs(need)))
 
     def asks(self) -> tuple[Node, ...]:
         return (Sizes(self.input),)

@@ -24,7 +24,9 @@ __all__ = ["Extreme", "Fold", "Mean", "Moments", "Monotonic", "Reducer", "Spread
 class Reducer(Protocol):
     """What becomes of one column: a small state, merged in the order of the partitions."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The name of pandas' method."""
 
     def reference(self, value: Any) -> Any:
         """Pandas' own reduction of a series or a frame."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
@@ -11,67 +10,13 @@ import pandas as pd
 from nbscale.collection import Collection, wrap
 from nbscale.dataframe.align import aligned_mask
 from nbscale.dataframe.node import FrameMap
+from nbscale.dataframe.project import Project, missing_column
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.plan.layout import Layout
 from nbscale.record import record
 
 __all__ = ["Column", "Filter", "Labels", "Project", "SelectMethods", "missing_column"]
-
-
-def missing_column(name: Any, columns: Sequence[Hashable]) -> KeyError:
-    """The error for a column that is not there, with what is near it."""
-    texts = [str(c) for c in columns]
-    near = difflib.get_close_matches(str(name), texts, n=3)
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
-    shown = ", ".join(texts[:20]) + (", ..." if len(texts) > 20 else "")
-    return KeyError(f"no column {name!r}{hint} The columns are: {shown}")
-
-
-class Project(FrameMap):
-    """Some columns of a frame, in the order given."""
-
-    input: Node
-    names: tuple[Hashable, ...]
-
-    row_preserving = True
-    column_local = True
-    carries_index = True
-
-    @property
-    def label(self) -> str:
-        return "columns"
-
-    def validate(self) -> None:
-        have = self.input.columns  # type: ignore[attr-defined]
-        for name in self.names:
-            if name not in have:
-                raise missing_column(name, have)
-        super().validate()
-
-    def kernel(self) -> Kernel:
-        return _Columns(list(self.names))
-
-    def needs(self, need: Need) -> tuple[Need, ...]:
-        return (need.of(self._kept(need)),)
-
-    def pruned(self, need: Need, inputs: Sequence[Node]) -> Node:
-        (source,) = inputs
-        names = self._kept(need)
-        return source if getattr(source, "columns", None) == names else Project(source, names)
-
-    def _kept(self, need: Need) -> tuple[Hashable, ...]:
-        if need.columns is None:
-            return self.names
-        return tuple(name for name in self.names if name in need.columns)
-
-
-@record
-class _Columns:
-    names: list[Hashable]
-
-    def __call__(self, index: Index, frame: Any) -> Any:
-        return frame[self.names]
 
 
 class Column(FrameMap):

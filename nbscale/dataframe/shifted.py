@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nbscale.dataframe.exchange import Joined
 from nbscale.dataframe.node import Frame, FrameAdaptive, FrameExchange, FrameMap, FrameScan
+from nbscale.dataframe.project import narrowed
 from nbscale.dataframe.recut import bounds_of
 from nbscale.dataframe.rows import concatenated
 from nbscale.dataframe.sampling import Sizes
@@ -133,6 +134,9 @@ class FromFar(FrameAdaptive):
 
     def needs(self, need: Need) -> tuple[Need, ...]:
         return (Need(need.columns, need.index, True),)
+
+    def pruned(self, need: Need, inputs: Sequence[Node]) -> Node:
+        return self.with_inputs(narrowed(inputs, self.needs(need)))
 
     def asks(self) -> tuple[Node, ...]:
         return (Sizes(self.input),)

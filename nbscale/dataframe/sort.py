@@ -6,6 +6,7 @@ here it is that of ``kind="stable"``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,7 @@ from nbscale.dataframe.cuts import Order
 from nbscale.dataframe.exchange import RangeExchange, as_range, need_of_keys
 from nbscale.dataframe.keys import Keys
 from nbscale.dataframe.node import FrameAdaptive, FrameMap
+from nbscale.dataframe.project import narrowed
 from nbscale.dataframe.sampling import SampleKeys, outputs_for, quantile_cuts, samples_each
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
@@ -102,6 +104,9 @@ class Sort(FrameAdaptive):
 
     def needs(self, need: Need) -> tuple[Need, ...]:
         return (need_of_keys(need, self.by, self.input),)
+
+    def pruned(self, need: Need, inputs: Sequence[Node]) -> Node:
+        return self.with_inputs(narrowed(inputs, self.needs(need)))
 
     def asks(self) -> tuple[Node, ...]:
         return (SampleKeys(self.input, self.by, samples_each(self.input.grid[0]), True),)

@@ -117,7 +117,7 @@ class Concat(FrameMap):
 
 def joined_columns(inputs: Sequence[Any], join: str, names: tuple[Hashable, ...] | None) -> Any:
     """Pandas' concat, of the columns that are wanted."""
-    made = pd.concat(list(inputs), join=join)  # type: ignore[call-overload]
+    made = pd.concat(list(inputs), join=join)
     if names is None:
         return made
     return _typed(made[list(names)], joined_schema([i[:0] for i in inputs], names))

@@ -6,6 +6,7 @@ pandas builds it, so that mixed dtypes come out alike.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
@@ -28,11 +29,9 @@ from nbscale.record import record
 __all__ = ["REDUCERS", "Summary", "aggregate"]
 
 REDUCERS: dict[str, Callable[[], Reducer]] = {
-    **{
-        name: (lambda name=name: Fold(name)) for name in ("sum", "prod", "min", "max", "any", "all")
-    },
-    **{name: (lambda name=name: Moments(name)) for name in ("var", "std", "sem")},
-    **{name: (lambda name=name: Extreme(name)) for name in ("idxmin", "idxmax")},
+    **{n: functools.partial(Fold, n) for n in ("sum", "prod", "min", "max", "any", "all")},
+    **{n: functools.partial(Moments, n) for n in ("var", "std", "sem")},
+    **{n: functools.partial(Extreme, n) for n in ("idxmin", "idxmax")},
     "mean": Mean,
     "count": Valid,
 }
@@ -208,9 +207,9 @@ def aggregate(subject: Collection, func: Any, named: Mapping[str, Any]) -> Any:
         return _by_column(subject, func)
     if func is None:
         return _by_name(subject, named)
-    names = tuple(function_name(f) for f in func)
-    wanted = [(column, name) for column in node.columns for name in names]
-    rows = tuple((column, names) for column in node.columns)
+    called = tuple(function_name(f) for f in func)
+    wanted = [(column, name) for column in node.columns for name in called]
+    rows = tuple((column, called) for column in node.columns)
     return _all_of(subject, wanted, _Listed(rows, node.schema.columns))
 
 
