@@ -23,6 +23,9 @@ def test_schema(lazy, data):
     assert (lazy.ndim, lazy.x.ndim) == (2, 1)
     assert lazy.shape == (3, 3)
     assert lazy.x.shape == (3,)
+    assert lazy.size == data.size
+    assert lazy.x.size == data.x.size
+    assert lazy[lazy.x > 1].size == 6
     assert lazy.x.name == "x"
     assert lazy.x.dtype == np.dtype("int64")
     assert not lazy.empty

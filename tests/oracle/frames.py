@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 import nbscale.dataframe as nd
+from nbscale import config
 from nbscale.collection import wrap
+from nbscale.dataframe import narrow, regroup
 from nbscale.dataframe.source import FromPandas, Snapshot
 
 FRAMES = ("range", "sorted", "repeats", "text", "dates", "empty")
@@ -84,3 +86,10 @@ def cut(data: pd.DataFrame, how: str):
         whole[~whole["leave"]].drop(columns="leave"),
         lazy[~lazy["leave"]].drop(columns="leave"),
     )
+
+
+def as_if_large(patch):
+    """Have rows sampled, exchanged and narrowed as those of large data are: every limit is low."""
+    patch.setattr(regroup, "limit", lambda stats: 300.0)
+    patch.setattr(narrow, "_FETCH", 2)
+    patch.setattr(config, "_current", config.Settings(partition_size=300))

@@ -12,6 +12,7 @@ from nbscale import array as na
 from nbscale import config
 from nbscale.testing.oracle import assert_same
 from tests.oracle.array_cases import CASES, CHUNKS, INPUTS
+from tests.oracle.array_makers import MAKERS
 
 ENGINES = ("inline", "threads")
 
@@ -42,6 +43,15 @@ def test_equal_to_numpy(case):
                     raise
 
 
+@pytest.mark.parametrize("case", MAKERS, ids=lambda case: case.name)
+def test_makers_equal_to_numpy(case):
+    want = case.run(np)
+    for chunks in ({}, {"chunks": 2}, {"chunks": -1}):
+        made = case.run(na, **chunks)
+        for engine in ENGINES:
+            check(made, want, case.rule, None, engine)
+
+
 def several(made):
     """The results of a function that may have more than one."""
     return made if isinstance(made, tuple) else (made,)
@@ -70,7 +80,7 @@ def absolute(case, plain):
 
 
 def test_names_are_unique():
-    names = [case.name for case in CASES]
+    names = [case.name for case in [*CASES, *MAKERS]]
     assert len(set(names)) == len(names)
 
 

@@ -1,17 +1,20 @@
-"""Every public operation and every node has a row: one that has none fails the build."""
+"""Every public operation has a row: one that has none fails the build."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import warnings
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 import nbscale.dataframe as nd
-from nbscale.dataframe.node import Frame
-from nbscale.expr.node import walk
-from tests.oracle.frames import cut, standard
+from nbscale import array as na
+from tests.oracle import array_cases
+from tests.oracle.array_makers import MAKERS
+from tests.oracle.complete import not_tested, public_names, recorded
+from tests.oracle.frames import standard_cut
+from tests.oracle.test_arrays import cut
 from tests.oracle.test_frames import CASES
 
 # What is no operation on data, or is tested where its effect can be seen: with the reason.
@@ -36,83 +39,95 @@ ELSEWHERE = {
     "known_divisions": "tests/dataframe/test_rows.py",
     "head": "computes at once: tests/dataframe/test_rows.py",
     "tail": "computes at once: tests/dataframe/test_rows.py",
+    "from_pandas": "every row begins with it",
+    "read_csv": "tests/dataframe/read/test_csv.py",
+    "read_parquet": "tests/dataframe/read/test_parquet.py",
 }
-ABSTRACT = {"FrameSource", "FrameMap", "FrameReduce", "FrameScan", "FrameExchange", "FrameAdaptive"}
-NODES_ELSEWHERE = {
-    "FrameHeld": "tests/test_collection.py",
-    "ReadCsv": "tests/dataframe/read/test_csv.py",
-    "ReadParquet": "tests/dataframe/read/test_parquet.py",
-    "NumberRows": "tests/dataframe/test_source.py",
-    "WriteParts": "tests/dataframe/test_write.py",
-    "Commit": "tests/dataframe/test_write.py",
-    "CountRows": "tests/dataframe/test_rows.py",
-    "FirstRows": "tests/dataframe/test_rows.py",
-    "FirstOfEach": "tests/dataframe/test_rows.py",
-    "Partitions": "tests/dataframe/test_rows.py",
+OF_ARRAYS = {
+    "compute": "every row computes",
+    "persist": "tests/array/test_array.py",
+    "explain": "tests/test_collection.py",
+    "visualize": "tests/test_collection.py",
+    "item": "gives a Python number: tests/array/test_array.py",
+    "tolist": "gives a list: tests/array/test_array.py",
+    "chunks": "tests/array/test_array.py",
+    "chunksize": "tests/array/test_array.py",
+    "itemsize": "tests/array/test_array.py",
+    "nbytes": "tests/array/test_array.py",
+    "npartitions": "tests/array/test_array.py",
+    "numblocks": "tests/array/test_array.py",
+    "size": "tests/array/test_array.py",
+    "rechunk": "changes no value: tests/array/test_rechunk.py",
+    "map_blocks": "NumPy has none: tests/array/test_blocks.py",
+    "from_array": "every row begins with it",
+}
+FUNCTIONS_OF_ARRAYS = {
+    name
+    for name in set(na.__all__) - na._NUMPY
+    if callable(getattr(na, name)) and not isinstance(getattr(na, name), type)
 }
 
 
-@pytest.fixture(scope="module")
-def seen():
-    """Names used and node classes made while all rows are made once."""
-    used: set[str] = set()
-    made: set[str] = set()
+@pytest.fixture
+def used():
+    """Names of methods, properties and functions of frames that the rows use."""
+    names: set[str] = set()
     patch = pytest.MonkeyPatch()
     for cls in (nd.DataFrame, nd.Series, nd.Index, nd.Scalar):
         for name in public_names(cls):
-            patch.setattr(cls, name, recorded(getattr(cls, name), name, used))
-    try:
-        for frame in ("range", "sorted"):
-            for case in CASES:
-                lazy = cut(standard(frame), "five")[1]
-                others = [cut(standard(frame, 20, 1), "five")[1]] if case.two else []
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    try:
-                        collection = case.run(lazy, *others)
-                        node = collection._node
-                    except Exception:  # noqa: BLE001 - rows that pandas refuses, too
-                        continue
-                made.update(type(n).__name__ for n in walk((node,)))
-    finally:
-        patch.undo()
-    return used, made
+            patch.setattr(cls, name, recorded(getattr(cls, name), name, names))
+    for name in ("concat", "merge"):
+        patch.setattr(nd, name, recorded(getattr(nd, name), name, names))
+    frames = standard_cut("range", "five")[1], standard_cut("range", "five", 20, 1)[1]
+    make(CASES, lambda case: frames[: 1 + case.two])
+    patch.undo()
+    return names
 
 
-def public_names(cls: type) -> list[str]:
-    return [name for name in dir(cls) if not name.startswith("_")]
+def make(cases, inputs):
+    """Make the expression of each row, not computing it."""
+    for case in cases:
+        # Rows that pandas refuses are rows, too.
+        with warnings.catch_warnings(), contextlib.suppress(Exception):
+            warnings.simplefilter("ignore")
+            case.run(*inputs(case))
 
 
-def recorded(member: Any, name: str, used: set[str]) -> Any:
-    if isinstance(member, property):
-
-        def get(self: Any) -> Any:
-            used.add(name)
-            return member.fget(self)
-
-        return property(get)
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        used.add(name)
-        return member(*args, **kwargs)
-
-    return call if isinstance(member, Callable) else member
-
-
-@pytest.mark.parametrize("cls", [nd.DataFrame, nd.Series, nd.Index, nd.Scalar])
-def test_every_public_name_has_a_row(cls, seen):
-    missing = set(public_names(cls)) - seen[0] - set(ELSEWHERE)
+def test_every_public_name_of_frames_has_a_row(used):
+    names = set().union(*map(public_names, (nd.DataFrame, nd.Series, nd.Index, nd.Scalar)))
+    functions = {name for name in nd.__all__ if not isinstance(getattr(nd, name), type)}
+    missing = (names | functions) - used - set(ELSEWHERE)
     assert not missing, f"no row in the oracle uses {sorted(missing)}"
 
 
-def test_every_node_has_a_row(seen):
-    nodes = {cls.__name__ for cls in subclasses(Frame) if cls.__module__.startswith("nbscale.")}
-    missing = nodes - seen[1] - ABSTRACT - set(NODES_ELSEWHERE)
-    # Nodes that an adaptive one becomes are seen only when it is built.
-    built = {name for name in missing if name.startswith("_")}
-    assert not missing - built, f"no row in the oracle makes {sorted(missing - built)}"
+@pytest.fixture
+def used_of_arrays():
+    """Names of methods of arrays that the rows use, and of NumPy's functions they call."""
+    names: set[str] = set()
+    patch = pytest.MonkeyPatch()
+    for name in public_names(na.Array):
+        patch.setattr(na.Array, name, recorded(getattr(na.Array, name), name, names))
+    # The module; `nbscale.array.array` is the function of that name.
+    functions = sys.modules["nbscale.array.array"]._FUNCTIONS
+    for function, ours in list(functions.items()):
+        patch.setitem(functions, function, recorded(ours, function.__name__, names))
+    make(array_cases.CASES, lambda case: cut(case.on[0] if case.on else "clean", 3))
+    for name in FUNCTIONS_OF_ARRAYS:
+        patch.setattr(na, name, recorded(getattr(na, name), name, names))
+    make(MAKERS, lambda case: (na,))
+    patch.undo()
+    return names
 
 
-def subclasses(cls: type) -> set[type]:
-    found = set(cls.__subclasses__())
-    return found.union(*(subclasses(c) for c in found)) if found else found
+def test_every_public_name_of_arrays_has_a_row(used_of_arrays):
+    rows = {case.name.removeprefix("ufunc ") for case in [*array_cases.CASES, *MAKERS]}
+    names = public_names(na.Array) | FUNCTIONS_OF_ARRAYS
+    missing = names - used_of_arrays - rows - set(OF_ARRAYS)
+    assert not missing, f"no row in the oracle uses {sorted(missing)}"
+
+
+def test_what_is_tested_elsewhere_is():
+    assert not list(not_tested(ELSEWHERE))
+    assert not list(not_tested(OF_ARRAYS))
+    assert list(not_tested({"head": "tests/oracle/complete.py"}))
+    assert list(not_tested({"head": "tests/nowhere.py"}))

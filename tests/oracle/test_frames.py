@@ -11,8 +11,9 @@ import pytest
 
 import tests.oracle
 from nbscale import config
+from nbscale.expr.node import Adaptive, walk
 from nbscale.testing.oracle import assert_same
-from tests.oracle.frames import CUTS, FRAMES, standard_cut
+from tests.oracle.frames import CUTS, FRAMES, as_if_large, standard_cut
 
 TABLES = [
     importlib.import_module(f"tests.oracle.{module.name}")
@@ -45,7 +46,34 @@ def test_equal_to_pandas(case, how):
                 raise
 
 
-def check(case, plain, lazy, engines):
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_equal_to_pandas_as_if_large(case, monkeypatch):
+    as_if_large(monkeypatch)
+    for name in case.on or FRAMES:
+        pairs = [standard_cut(name, "five")]
+        if case.two:
+            pairs.append(standard_cut(name, "five", rows=20, seed=1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                check(
+                    case,
+                    [p.copy() for p, _ in pairs],
+                    [lazy for _, lazy in pairs],
+                    ["threads"],
+                    looks_first,
+                )
+            except BaseException as error:
+                error.add_note(f"case {case.name!r} on the frame {name!r}")
+                raise
+
+
+def looks_first(made):
+    """Whether how it is computed depends on what is seen while it runs."""
+    return any(isinstance(node, Adaptive) for node in walk((made._node,)))
+
+
+def check(case, plain, lazy, engines, wanted=lambda made: True):
     try:
         want = case.run(*plain)
     except Exception as error:  # noqa: BLE001 - whatever pandas raises is what is expected
@@ -53,6 +81,8 @@ def check(case, plain, lazy, engines):
         return
     scale = absolute(case, plain) if case.rule == "sum" else None
     made = case.run(*lazy)
+    if not wanted(made):
+        return
     for engine in engines:
         # Fixed as a setting, not as an argument: what calls the user's function runs inline.
         with config.set(engine=engine):
