@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from nbscale.dataframe.cuts import Cuts, Order, destinations
 from nbscale.dataframe.keys import Keys, hashes
 from nbscale.dataframe.node import FrameExchange, FrameMap
 from nbscale.dataframe.rows import concatenated
 from nbscale.dataframe.sampling import SHIFT
+from nbscale.dataframe.taking import as_range, taken
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.plan.layout import ByHash, ByRange, Layout, Split
@@ -29,7 +29,6 @@ __all__ = [
     "RangeExchange",
     "Restore",
     "Tagged",
-    "as_range",
     "need_of_keys",
     "pieces_by",
     "require",
@@ -234,24 +233,9 @@ class _MergeByTag:
         full = [piece for piece in pieces if len(piece)] or pieces[:1]
         if not full:
             return self.empty
-        whole = concatenated(full)
-        by = np.argsort(whole[TAG].to_numpy(), kind="stable")
-        done = whole.drop(columns=TAG).take(by)
+        tags = np.concatenate([piece[TAG].to_numpy() for piece in full])
+        done = taken(full, np.argsort(tags, kind="stable"), without=TAG)
         return as_range(done) if self.counts else done
-
-
-def as_range(value: Any) -> Any:
-    """The value with an index that counts evenly made a RangeIndex, as pandas' own take does."""
-    index = value.index
-    if isinstance(index, pd.RangeIndex) or index.dtype != np.int64:
-        return value
-    labels = index.to_numpy()
-    step = int(labels[1] - labels[0]) if len(labels) > 1 else 1
-    if len(labels) > 1 and (step == 0 or not (np.diff(labels) == step).all()):
-        return value
-    first = int(labels[0]) if len(labels) else 0
-    counted = pd.RangeIndex(first, first + step * len(labels), step, name=index.name)
-    return value.set_axis(counted)
 
 
 def require(node: Node, split: Split, by: Keys | None = None) -> Node:

@@ -91,7 +91,7 @@ class _TakeSample:
 
 def samples_each(partitions: int) -> int:
     """How many keys to sample of each of so many partitions."""
-    return max(_FEW, min(1024, 8192 // max(1, partitions)))
+    return max(_FEW, min(1024, 32_768 // max(1, partitions)))
 
 
 def quantile_cuts(samples: Sequence[KeySample], n: int, order: Order) -> Cuts:

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from nbscale.dataframe.cumulate import columns_in, rebuilt
 from nbscale.dataframe.exchange import Joined
 from nbscale.dataframe.node import Frame, FrameAdaptive, FrameExchange, FrameMap, FrameScan
 from nbscale.dataframe.project import narrowed
@@ -238,17 +240,21 @@ class _MeetFar:
     options: tuple[tuple[str, Any], ...]
 
     def __call__(self, _index: Index, value: Any, moved: Any) -> Any:
-        rows = len(value)
-        plain = value.reset_index(drop=True)
-        back = self.periods < 0
-        parts = [plain, moved] if back else [moved, plain]
-        whole = concatenated([part for part in parts if len(part)] or parts[:1])
-        whole = whole.reset_index(drop=True)
-        if not rows:
+        if not len(value):
             return getattr(value, self.method)(self.periods, **dict(self.options))
+        pairs = zip(columns_in(value), columns_in(moved), strict=True)
+        # Column by column: the rows moved and the rows themselves stand one behind the other
+        # for one column at a time.
+        return rebuilt(value, [self._met(column, far) for column, far in pairs])
+
+    def _met(self, column: pd.Series, far: pd.Series) -> pd.Series:
+        rows, back = len(column), self.periods < 0
+        parts = [column, far] if back else [far, column]
+        whole = pd.concat([part for part in parts if len(part)], ignore_index=True)
         done = getattr(whole, self.method)(-rows if back else rows, **dict(self.options))
         done = done[:rows] if back else done[len(done) - rows :]
-        return done.set_axis(value.index)
+        # A copy, or the part that is not used stays in memory behind the slice.
+        return done.copy().set_axis(column.index).rename(column.name)  # type: ignore[no-any-return]
 
 
 def shifted(node: Any, method: str, periods: int, options: Mapping[str, Any]) -> Node:

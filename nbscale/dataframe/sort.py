@@ -9,22 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from nbscale import config
 from nbscale.dataframe.cuts import Order
-from nbscale.dataframe.exchange import RangeExchange, as_range, need_of_keys
+from nbscale.dataframe.exchange import RangeExchange, need_of_keys
 from nbscale.dataframe.keys import Keys
 from nbscale.dataframe.node import FrameAdaptive, FrameMap
 from nbscale.dataframe.project import narrowed
 from nbscale.dataframe.sampling import SampleKeys, outputs_for, quantile_cuts, samples_each
+from nbscale.dataframe.taking import as_range, taken
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.expr.token import token
 from nbscale.plan.layout import ByRange, Layout
 from nbscale.record import record
 
-__all__ = ["Sort", "SortEach"]
+__all__ = ["Sort", "SortEach", "SortRanges"]
 
 
 class SortEach(FrameMap):
@@ -41,8 +43,7 @@ class SortEach(FrameMap):
         return "sort"
 
     def kernel(self) -> Kernel:
-        index = getattr(self.input.sample, "index", None)  # type: ignore[attr-defined]
-        return _SortKernel(self.by, self.order, isinstance(index, pd.RangeIndex))
+        return _SortKernel(self.by, self.order, _counts(self.input))
 
     def needs(self, need: Need) -> tuple[Need, ...]:
         return (need_of_keys(need, self.by, self.input),)
@@ -58,30 +59,73 @@ class SortEach(FrameMap):
         )
 
 
+class SortRanges(RangeExchange):
+    """Rows by range of their keys, equal ones cut, too, and every range sorted."""
+
+    @property
+    def label(self) -> str:
+        return "sort"
+
+    def merge(self) -> Kernel:
+        return _SortPieces(_SortKernel(self.by, self.order, _counts(self.input)), self.schema)
+
+    def reference(self, *inputs: Any) -> Any:
+        return _SortKernel(self.by, self.order, _counts(self.input))((0,), *inputs)
+
+    def _make_layout(self) -> Layout:
+        plain = self.by.of == "columns" and all(self.order.ascending)
+        return Layout(
+            self.key, split=ByRange(self.by.names), sorted_by=self.by.names if plain else ()
+        )
+
+
+def _counts(node: Any) -> bool:
+    return isinstance(getattr(node.sample, "index", None), pd.RangeIndex)
+
+
+@record
+class _SortPieces:
+    sort: _SortKernel
+    empty: Any
+
+    def __call__(self, index: Index, pieces: list[Any]) -> Any:
+        full = [piece for piece in pieces if len(piece)] or pieces[:1] or [self.empty]
+        return self.sort(index, *full)
+
+
 @record
 class _SortKernel:
     by: Keys
     order: Order
     counts: bool
 
-    def __call__(self, _index: Index, value: Any) -> Any:
-        ascending: Any = list(self.order.ascending)
-        missing = "last" if self.order.missing_last else "first"
-        common: dict[str, Any] = {"na_position": missing, "kind": "stable"}
-        if self.by.of == "values":
-            done = value.sort_values(ascending=ascending[0], **common)
-        elif self.by.of == "columns":
-            done = value.sort_values(list(self.by.names), ascending=ascending, **common)
-        else:
-            levels = list(self.by.names)
-            single = value.index.nlevels == 1
-            done = value.sort_index(
-                level=None if single else levels,
-                ascending=ascending[0] if single else ascending,
-                **common,
-            )
+    def __call__(self, _index: Index, *pieces: Any) -> Any:
+        where = self._positions(pieces)
+        if len(pieces) == 1 and (where == np.arange(len(where))).all():
+            return pieces[0]
+        done = taken(pieces, where)
         # pandas gives a RangeIndex where the whole counts evenly; parts are joined to one again.
         return as_range(done) if self.counts else done
+
+    def _positions(self, pieces: Sequence[Any]) -> Any:
+        """Pandas' own sort, of the keys alone."""
+        columns = zip(*(self.by.arrays(piece) for piece in pieces), strict=True)
+        keys = [
+            pd.concat([pd.Series(a, copy=False) for a in arrays], ignore_index=True)
+            for arrays in columns
+        ]
+        missing: Any = "last" if self.order.missing_last else "first"
+        ascending: Any = list(self.order.ascending)
+        if len(keys) == 1:
+            done: Any = keys[0].sort_values(
+                ascending=ascending[0], na_position=missing, kind="stable"
+            )
+        else:
+            frame = pd.DataFrame(dict(enumerate(keys)), copy=False)
+            done = frame.sort_values(
+                list(frame), ascending=ascending, na_position=missing, kind="stable"
+            )
+        return done.index.to_numpy()
 
 
 class Sort(FrameAdaptive):
@@ -118,5 +162,4 @@ class Sort(FrameAdaptive):
         if len(samples) == 1:
             return SortEach(self.input, self.by, self.order)
         cuts = quantile_cuts(samples, n, self.order)
-        moved = RangeExchange(self.input, self.by, cuts, self.order, True)
-        return SortEach(moved, self.by, self.order)
+        return SortRanges(self.input, self.by, cuts, self.order, True)
