@@ -7,9 +7,10 @@ import warnings
 import pytest
 
 import nbscale.dataframe as nd
+from nbscale import config
 from nbscale.session import runs
 from tests.oracle.frames import standard
-from tests.oracle.guard import Guarded, nbytes, run_guarded
+from tests.oracle.guard import PARTITION, Guarded, nbytes, run_guarded
 from tests.oracle.test_frames import CASES
 
 PARTITIONS = 32
@@ -48,7 +49,9 @@ def test_no_task_takes_more_than_its_share(case, frames):
             return
         guarded = Guarded()
         try:
-            run_guarded(guarded, made)
+            # What counts as small is a share of a partition: say how large one is here.
+            with config.set(partition_size=PARTITION):
+                run_guarded(guarded, made)
         except Exception as error:  # noqa: BLE001 - whatever it is, pandas must say it, too
             with pytest.raises(type(error)):
                 case.run(data, other) if case.two else case.run(data)
