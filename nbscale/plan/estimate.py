@@ -41,7 +41,7 @@ def estimate(roots: Sequence[Node], learned: Learned) -> dict[str, Estimate]:
 
 
 def _of(node: Node, inputs: Sequence[Estimate], learned: Learned) -> Estimate:
-    count = None if isinstance(node, Adaptive) else math.prod(node.grid)
+    count = _count(node)
     seen = learned.sizes.get(node.key)
     if seen and count:
         rows: float = sum(r for r, _ in seen.values()) * count / len(seen)
@@ -61,10 +61,18 @@ def _of(node: Node, inputs: Sequence[Estimate], learned: Learned) -> Estimate:
     read = sum(sizes)
     first = inputs[0].rows if inputs else None
     if isinstance(node, Reduce):
-        return Estimate(float(math.prod(node.grid)), None, read / _TOUCH)
+        return Estimate(count, None, read / _TOUCH)
     out = max(sizes) * node.growth
     kept = first if node.row_preserving else None
     return Estimate(kept, out, _seconds(node, out, inputs))
+
+
+def _count(node: Node) -> float | None:
+    """How many partitions there are, where that is known before it runs."""
+    try:
+        return None if isinstance(node, Adaptive) else float(math.prod(node.grid))
+    except LookupError:  # over an adaptive node
+        return None
 
 
 def _seconds(node: Node, nbytes: float, inputs: Sequence[Estimate]) -> float:

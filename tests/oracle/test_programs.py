@@ -6,56 +6,141 @@ import warnings
 
 import hypothesis.strategies as st
 import pandas as pd
+import pytest
 from hypothesis import given, note, settings
 
+import nbscale.dataframe as nd
 from nbscale.testing.oracle import assert_same
-from tests.oracle.frames import CUTS, FRAMES, cut, standard
+from tests.oracle.frames import CUTS, FRAMES, as_if_large, standard_cut
 
-# Steps keep the columns num, val, flag and key, so that any may follow any.
+MOST = 400
+"""Rows from which on nothing is added: merges of merges grow without end."""
+
+COLUMNS = ["key", "num", "val", "flag"]
+
+
+def is_pandas(frame):
+    return isinstance(frame, (pd.DataFrame, pd.Series))
+
+
+def concat(parts, **options):
+    return (pd if is_pandas(parts[0]) else nd).concat(parts, **options)
+
+
+def end_of(frame, which, n):
+    return getattr(frame, which)(n, **({} if is_pandas(frame) else {"compute": False}))
+
+
+# Steps keep the columns key, num, val and flag, so that any may follow any.
 STEPS = {
-    "filter": lambda d: d[d.num > -3],
-    "filter missing": lambda d: d[d.val.notna()],
-    "filter text": lambda d: d[d.key.isin(["a", "b"])],
-    "assign": lambda d: d.assign(num=d.num + 1),
-    "assign from two": lambda d: d.assign(val=d.val * 2 - d.num),
-    "assign flag": lambda d: d.assign(flag=d.val > d.num),
-    "fillna": lambda d: d.fillna({"val": 0.5}),
-    "where": lambda d: d.assign(val=d.val.where(d.flag, -1.0)),
-    "dropna": lambda d: d.dropna(subset=["key"]),
-    "project": lambda d: d[["key", "num", "val", "flag"]],
-    "rename twice": lambda d: d.rename(columns={"num": "n"}).rename(columns={"n": "num"}),
-    "head": lambda d: d.head(17) if isinstance(d, pd.DataFrame) else d.head(17, compute=False),
-    "tail": lambda d: d.tail(17) if isinstance(d, pd.DataFrame) else d.tail(17, compute=False),
-    "cumsum": lambda d: d.assign(num=d.num.cumsum()),
-    "shift": lambda d: d.assign(val=d.val.shift(2)),
-    "sort": lambda d: d.sort_values(["num", "val"]),
-    "reset": lambda d: d.reset_index(drop=True),
+    "filter": lambda d, o: d[d.num > -3],
+    "filter missing": lambda d, o: d[d.val.notna()],
+    "filter text": lambda d, o: d[d.key.isin(["a", "b"])],
+    "filter nothing": lambda d, o: d[d.num > 99],
+    "filter by sum": lambda d, o: d[d.num > d.num.mean()],
+    "assign": lambda d, o: d.assign(num=d.num + 1),
+    "assign from two": lambda d, o: d.assign(val=d.val * 2 - d.num),
+    "assign flag": lambda d, o: d.assign(flag=d.val > d.num),
+    "fillna": lambda d, o: d.fillna({"val": 0.5}),
+    "where": lambda d, o: d.assign(val=d.val.where(d.flag, -1.0)),
+    "dropna": lambda d, o: d.dropna(subset=["key"]),
+    "project": lambda d, o: d[COLUMNS],
+    "rename twice": lambda d, o: d.rename(columns={"num": "n"}).rename(columns={"n": "num"}),
+    "head": lambda d, o: end_of(d, "head", 17),
+    "tail": lambda d, o: end_of(d, "tail", 17),
+    "cumsum": lambda d, o: d.assign(num=d.num.cumsum()),
+    "shift": lambda d, o: d.assign(val=d.val.shift(2)),
+    "ffill": lambda d, o: d.assign(key=d.key.ffill()),
+    "sort": lambda d, o: d.sort_values(["num", "val"]),
+    "sort down": lambda d, o: d.sort_values("key", ascending=False, kind="stable"),
+    "sort index": lambda d, o: d.sort_index(kind="stable"),
+    "reset": lambda d, o: d.reset_index(drop=True),
+    "set index": lambda d, o: d.set_index(d.num.rename("label")),
+    "set text index": lambda d, o: d.set_index(d.key.rename("label")),
+    "concat": lambda d, o: concat([d[COLUMNS], o[COLUMNS]]),
+    "concat itself": lambda d, o: concat([d[d.flag], d[~d.flag]]),
+    "merge": lambda d, o: d.merge(o[["num", "when"]].rename(columns={"when": "w"}), on="num"),
+    "merge left": lambda d, o: d.merge(
+        o[["num"]].assign(more=o.num * 2), how="left", on="num"
+    ).drop(columns="more"),
+    "merge groups": lambda d, o: d.merge(
+        d.groupby("key").num.sum().rename("total").reset_index(), on="key"
+    ).drop(columns="total"),
 }
+GROW = {"concat", "concat itself", "merge", "merge left"}
 ENDS = {
-    "as it is": lambda d: d,
-    "a column": lambda d: d.val + d.num,
-    "sum": lambda d: d.num.sum(),
-    "count": lambda d: d.count(),
-    "max": lambda d: d[["num", "val"]].max(),
-    "group": lambda d: d.groupby("key").num.sum(),
-    "value_counts": lambda d: d.key.value_counts(),
-    "nunique": lambda d: d.num.nunique(),
+    "as it is": (lambda d, o: d, "exact"),
+    "a column": (lambda d, o: d.val + d.num, "exact"),
+    "index": (lambda d, o: d.index, "exact"),
+    "sum": (lambda d, o: d.num.sum(), "exact"),
+    "count": (lambda d, o: d.count(), "exact"),
+    "max": (lambda d, o: d[["num", "val"]].max(), "exact"),
+    "var": (lambda d, o: d.num.var(), "moment"),
+    "median": (lambda d, o: d.val.median(), "exact"),
+    "idxmax": (lambda d, o: d.num.idxmax(), "exact"),
+    "nlargest": (lambda d, o: d.nlargest(5, "num"), "exact"),
+    "nunique": (lambda d, o: d.num.nunique(), "exact"),
+    "value_counts": (lambda d, o: d.key.value_counts(), "exact"),
+    "value_counts of numbers": (lambda d, o: d.num.value_counts(normalize=True), "exact"),
+    "group": (lambda d, o: d.groupby("key").num.sum(), "exact"),
+    "group unsorted": (lambda d, o: d.groupby("key", sort=False).num.max(), "exact"),
+    "group missing": (lambda d, o: d.groupby("key", dropna=False).val.count(), "exact"),
+    "group two keys": (lambda d, o: d.groupby(["flag", "num"]).val.min(), "exact"),
+    "group flat": (lambda d, o: d.groupby("num", as_index=False).val.max(), "exact"),
+    "group by series": (lambda d, o: d.groupby(d.num % 3).num.mean(), "exact"),
+    "group agg": (
+        lambda d, o: d.groupby("flag").agg(
+            low=("num", "min"), several=("key", "nunique"), first=("val", "first")
+        ),
+        "exact",
+    ),
+    "group std": (lambda d, o: d.groupby("key").num.std(), "moment"),
+    "group size": (lambda d, o: d.groupby(["key"]).size(), "exact"),
+    "add other rows": (lambda d, o: d.num + o.num, "exact"),
+    "add own rows": (lambda d, o: d.num + d[d.num > 0].num, "exact"),
+    "frames of other rows": (lambda d, o: d[["num"]] * o[["num", "val"]], "exact"),
+    "beside": (lambda d, o: concat([d.num, d.val.rename("v")], axis=1), "exact"),
+    "join": (lambda d, o: d[["num"]].join(o[["flag"]]), "exact"),
 }
 
 
-@settings(max_examples=80)
+@settings(max_examples=100)
 @given(
     frame=st.sampled_from(FRAMES),
+    other=st.sampled_from(FRAMES),
     how=st.sampled_from(CUTS),
+    engine=st.sampled_from(["inline", "threads"]),
+    large=st.booleans(),
     steps=st.lists(st.sampled_from(sorted(STEPS)), max_size=6),
     end=st.sampled_from(sorted(ENDS)),
 )
-def test_programs(frame, how, steps, end):
-    data, lazy = cut(standard(frame), how)
+def test_programs(frame, other, how, engine, large, steps, end):
+    data, lazy = standard_cut(frame, how)
+    data_o, lazy_o = standard_cut(other, how, 20, 1)
+    run, rule = ENDS[end]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for step in steps:
-            data, lazy = STEPS[step](data), STEPS[step](lazy)
-        want, got = ENDS[end](data), ENDS[end](lazy)
+            if step in GROW and len(data) > MOST:
+                continue
+            data, lazy = STEPS[step](data, data_o), STEPS[step](lazy, lazy_o)
+        try:
+            want = run(data, data_o)
+        except Exception as error:  # noqa: BLE001 - whatever pandas says
+            refused(error, lambda: run(lazy, lazy_o).compute(engine=engine))
+            return
+        got = run(lazy, lazy_o)
         note(got.explain())
-        assert_same(got.compute(engine="inline"), want)
+        with pytest.MonkeyPatch.context() as patch:
+            if large:
+                as_if_large(patch)
+            assert_same(got.compute(engine=engine), want, rule)
+
+
+def refused(error, run):
+    """Pandas raises: so must the lazy frame, when made or when computed, with the same type."""
+    try:
+        run()
+    except type(error):
+        return
+    raise AssertionError(f"pandas raised {error!r}")
