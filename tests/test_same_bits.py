@@ -37,7 +37,9 @@ EXPRESSIONS = {
     "sort": lambda: frame().sort_values("x"),
     "cumsum": lambda: frame().x.cumsum(),
     "array sum": lambda: na.random.default_rng(1).random((500, 700), chunks=(100, 90)).sum(),
-    "array mean": lambda: na.random.default_rng(1).random((500, 700), chunks=(100, 90)).mean(axis=0),
+    "array mean": lambda: (
+        na.random.default_rng(1).random((500, 700), chunks=(100, 90)).mean(axis=0)
+    ),
     "product": lambda: _product(na.random.default_rng(1).random((300, 200), chunks=(64, 70))),
 }
 

@@ -254,7 +254,7 @@ class _MeetFar:
         done = getattr(whole, self.method)(-rows if back else rows, **dict(self.options))
         done = done[:rows] if back else done[len(done) - rows :]
         # A copy, or the part that is not used stays in memory behind the slice.
-        return done.copy().set_axis(column.index).rename(column.name)  # type: ignore[no-any-return]
+        return done.copy().set_axis(column.index).rename(column.name)
 
 
 def shifted(node: Any, method: str, periods: int, options: Mapping[str, Any]) -> Node:

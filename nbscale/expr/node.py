@@ -460,7 +460,9 @@ class Adaptive(Node):
     @property
     def grid(self) -> tuple[int, ...]:
         """Unknown until built: a node over an adaptive one is built after it."""
-        msg = f"the partitions of {self.label} are known only when it runs: persist() it to know them"
+        msg = (
+            f"the partitions of {self.label} are known only when it runs: persist() it to know them"
+        )
         raise LookupError(msg)
 
     def asks(self) -> tuple[Node, ...]:

@@ -22,7 +22,9 @@ def merge_plus(node):
 
 def test_rules_run_in_order_and_are_recorded():
     root = Plus(Plus(Numbers(2), 1), 2)
-    (after,), changes = rewrite((root,), [rule("idle", lambda n: None), rule("merge", merge_plus)], {})
+    (after,), changes = rewrite(
+        (root,), [rule("idle", lambda n: None), rule("merge", merge_plus)], {}
+    )
     assert after is Plus(Numbers(2), 3)
     assert [c.rule for c in changes] == ["merge"]
     assert changes[0].before == (root,)

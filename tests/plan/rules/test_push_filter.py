@@ -27,9 +27,19 @@ def shape(root):
 
 def test_a_filter_moves_below_what_keeps_rows(source):
     root = Filter(Project(Assign(source, ("z",), (1,)), ("x", "z")), above(source, 3))
-    assert shape(root)[:4] == ["[1] Filter", "  [2] Project", "    [3] Assign", "      [4] FromPandas"]
+    assert shape(root)[:4] == [
+        "[1] Filter",
+        "  [2] Project",
+        "    [3] Assign",
+        "      [4] FromPandas",
+    ]
     (after,) = push_filter.apply((root,))
-    assert shape(after)[:4] == ["[1] Project", "  [2] Assign", "    [3] Filter", "      [4] FromPandas"]
+    assert shape(after)[:4] == [
+        "[1] Project",
+        "  [2] Assign",
+        "    [3] Filter",
+        "      [4] FromPandas",
+    ]
     assert run_nodes(after, rules=())[0][1].equals(run_nodes(root, rules=())[0][1])
 
 
