@@ -105,7 +105,10 @@ class set:  # noqa: N801 - the name users know from Dask: ns.config.set(...)
     def __init__(self, **changes: Any) -> None:
         global _current  # noqa: PLW0603 - one value in force at a time is what this module is
         self._before = _current
-        checked = {name: _checked(name, value) for name, value in changes.items()}
+        try:
+            checked = {name: _checked(name, value) for name, value in changes.items()}
+        except (TypeError, ValueError) as error:
+            raise error.with_traceback(None)  # noqa: B904 - the error itself, one frame of ours
         _current = dataclasses.replace(_current, **checked)
 
     def __enter__(self) -> Settings:

@@ -353,6 +353,6 @@ def delayed(
         return _call(_IDENTITY, (obj,), {}, pure=bool(pure), traverse=traverse)
     function = capture(obj)
     if name is not None:
-        function = Function(function.payload, name, function.file)
+        function = Function(function.payload, name, function.files)
     value = _call(_IDENTITY, (obj,), {}, pure=True, traverse=False)
     return DelayedFunction.of(value, function, pure=pure, nout=nout, traverse=traverse)

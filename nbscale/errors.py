@@ -76,11 +76,11 @@ class RunCancelled(BaseException):
 
 
 def trim_traceback(error: BaseException) -> BaseException:
-    """Keep of an error's traceback what is the user's: her call, and her function if it raised.
+    """Keep of an error's traceback what is the user's: her call, and her functions if they raised.
 
-    Frames of nbscale go, and with them those of libraries that nbscale called; from the first
-    frame of the user's below them on, everything stays. A cause that has no frame of hers is left
-    out. Changes the error in place and returns it.
+    Frames of nbscale go, and all frames of libraries below them, which say where inside pandas or
+    NumPy it happened and not what to do. A cause that has no frame of hers is left out. Changes
+    the error in place and returns it.
     """
     error.__traceback__ = _users_part(error.__traceback__)
     seen = {id(error)}
@@ -134,7 +134,6 @@ def _users_part(trace: TracebackType | None, *, inside: bool = False) -> Traceba
         if name == _OURS or name.startswith(_OURS + "."):
             hiding = True
         elif not hiding or not _is_library(trace.tb_frame.f_code.co_filename):
-            hiding = False
             kept.append(trace)
         trace = trace.tb_next
     linked: TracebackType | None = None

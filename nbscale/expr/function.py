@@ -6,50 +6,95 @@ task lands and a later change of a global does not change an expression made bef
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+import sys
 from collections.abc import Callable
-from types import CodeType
-from typing import Any
+from types import CodeType, FunctionType
+from typing import Any, TypeAlias
 
 from nbscale.expr.token import token
 
 __all__ = ["Function", "capture"]
 
+Files: TypeAlias = tuple[tuple[tuple[str, int], str], ...]
+"""Files by the qualified names and first lines of the functions in them."""
+
+_NO_FILE = "<dynamic-code>"
+"""What cloudpickle puts in the place of a file."""
+
 
 class Function:
     """A captured callable: its bytes, its name, and the copy made from them on first call."""
 
-    __slots__ = ("_loaded", "file", "key", "name", "payload")
+    __slots__ = ("_loaded", "files", "key", "name", "payload")
 
-    def __init__(self, payload: bytes, name: str, file: str = "") -> None:
+    def __init__(self, payload: bytes, name: str, files: Files = ()) -> None:
         self.payload = payload
         self.name = name
-        self.file = file
+        self.files = files
         self.key = token("function", payload)
         self._loaded: Callable[..., Any] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._loaded is None:
             # The bytes were made by capture() in this session, never received from outside.
-            self._loaded = _at_home(pickle.loads(self.payload), self.file)
+            self._loaded = _at_home(pickle.loads(self.payload), dict(self.files))
         return self._loaded(*args, **kwargs)
 
     def __repr__(self) -> str:
         return self.name
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Function, (self.payload, self.name, self.file)
+        return Function, (self.payload, self.name, self.files)
 
 
-def _at_home(function: Any, file: str) -> Any:
-    """Give a loaded function its file back, so that a traceback can show the user's line.
+def _at_home(function: Any, files: dict[tuple[str, int], str]) -> Any:
+    """Give a loaded function and those it calls their files back: tracebacks show the user's lines.
 
-    cloudpickle leaves it out, which keeps the content hash free of the names of notebook cells.
+    cloudpickle leaves them out, which keeps the content hash free of the names of notebook cells.
     """
-    code = getattr(function, "__code__", None)
-    if file and isinstance(code, CodeType) and code.co_filename == "<dynamic-code>":
-        function.__code__ = _in_file(code, file)
+    for one in _with_callees(function):
+        code = one.__code__
+        file = files.get((code.co_qualname, code.co_firstlineno))
+        if file is not None and code.co_filename == _NO_FILE:
+            one.__code__ = _in_file(code, file)
     return function
+
+
+def _files_of(function: Any) -> Files:
+    """The files of a function and of those it calls, by name and line."""
+    codes = [one.__code__ for one in _with_callees(function)]
+    return tuple({(c.co_qualname, c.co_firstlineno): c.co_filename for c in codes}.items())
+
+
+def _with_callees(function: Any) -> list[FunctionType]:
+    """The function, and the functions that it reads from its globals, closure and so on."""
+    found: dict[int, FunctionType] = {}
+    stack = [function]
+    while stack:
+        one = stack.pop()
+        if not isinstance(one, FunctionType) or id(one) in found or _is_importable(one):
+            continue
+        found[id(one)] = one
+        stack += [one.__globals__.get(name) for name in _names(one.__code__)]
+        for cell in one.__closure__ or ():
+            with contextlib.suppress(ValueError):  # not filled yet
+                stack.append(cell.cell_contents)
+    return list(found.values())
+
+
+def _is_importable(function: FunctionType) -> bool:
+    """Whether the function is found by its name: then it is not captured by value."""
+    module = sys.modules.get(function.__module__)
+    known = function.__module__ != "__main__" and module is not None
+    return known and getattr(module, function.__qualname__, None) is function
+
+
+def _names(code: CodeType) -> set[str]:
+    """Names that a code and those in it read."""
+    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
+    return set(code.co_names).union(*map(_names, inner))
 
 
 def _in_file(code: CodeType, file: str) -> CodeType:
@@ -78,5 +123,4 @@ def capture(function: Any) -> Function:
     except Exception as error:
         msg = f"the function {name} cannot be pickled: {error}"
         raise TypeError(msg) from error
-    code = getattr(function, "__code__", None)
-    return Function(payload, name, code.co_filename if isinstance(code, CodeType) else "")
+    return Function(payload, name, _files_of(function))

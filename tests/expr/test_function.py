@@ -55,3 +55,19 @@ def test_a_traceback_shows_the_users_file():
     with pytest.raises(ValueError, match="here") as caught:
         capture(outer)()
     assert [str(f.path) for f in caught.traceback[-2:]] == [__file__, __file__]
+
+
+def test_a_traceback_shows_the_files_of_functions_that_are_called():
+    scope = {"__name__": "__main__"}
+    for file, text in (
+        ("one.py", "def low(x):\n    return 1 / x"),
+        ("two.py", "def high(x):\n    return [low(y) for y in [x]]"),
+    ):
+        exec(compile(text, file, "exec"), scope)
+    with pytest.raises(ZeroDivisionError) as caught:
+        capture(scope["high"])(0)
+    assert [f.frame.code.raw.co_filename for f in caught.traceback[-3:]] == [
+        "two.py",
+        "two.py",
+        "one.py",
+    ]
