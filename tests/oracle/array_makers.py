@@ -21,7 +21,7 @@ MAKERS = [
     Case("zeros of booleans", lambda lib, **c: lib.zeros((4, 6), bool, **c)),
     Case("zeros of text", lambda lib, **c: lib.zeros(5, "U3", **c)),
     Case("zeros of nothing", lambda lib, **c: lib.zeros((0, 3), **c)),
-    Case("empty", lambda lib, **c: lib.empty((4, 6), **c) * 0),
+    Case("empty", lambda lib, **c: lib.empty((4, 6), **c) ** 0),
     Case("full", lambda lib, **c: lib.full((4, 6), 7, **c)),
     Case("full dtype", lambda lib, **c: lib.full(5, 7, "c8", **c)),
     Case("full of NaN", lambda lib, **c: lib.full((3, 2), lib.nan, **c)),

@@ -19,6 +19,7 @@ from tests.oracle.test_frames import CASES
 
 # What is no operation on data, or is tested where its effect can be seen: with the reason.
 ELSEWHERE = {
+    "repartition": "changes no value: tests/dataframe/test_recut.py",
     "compute": "every row computes",
     "persist": "tests/test_collection.py",
     "explain": "tests/test_collection.py",
