@@ -120,9 +120,10 @@ def public(function: F) -> F:
         __tracebackhide__ = True
         try:
             return function(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - passed on, trimmed
+        except Exception as error:
             render_for_notebook(error)
-            raise trim_traceback(error)  # noqa: B904 - the error itself, trimmed
+            trim_traceback(error)
+            raise error  # noqa: TRY201 - a bare `raise` would bring the frames back
 
     return cast("F", call)
 

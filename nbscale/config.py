@@ -108,6 +108,9 @@ class set:  # noqa: N801 - the name users know from Dask: ns.config.set(...)
         try:
             checked = {name: _checked(name, value) for name, value in changes.items()}
         except (TypeError, ValueError) as error:
+            from nbscale.errors import render_for_notebook  # noqa: PLC0415 - seldom needed
+
+            render_for_notebook(error)
             raise error.with_traceback(None)  # noqa: B904 - the error itself, one frame of ours
         _current = dataclasses.replace(_current, **checked)
 

@@ -63,6 +63,17 @@ class _FrameCollection(Collection):
     def _repr_html_(self) -> str:
         return html_repr(type(self).__name__, self._node)  # type: ignore[arg-type]
 
+    def __getattr__(self, name: str) -> Any:
+        raise self._unknown(name)
+
+    def _unknown(self, name: str) -> AttributeError:
+        """The error for an attribute that is not there, and what to do instead."""
+        title = type(self).__name__
+        msg = f"{title!r} object has no attribute {name!r}"
+        if not name.startswith("_") and hasattr(getattr(pd, title, None), name):
+            msg += f": pandas' {title} has, nbscale's has not yet; compute() it first"
+        return AttributeError(msg, name=name, obj=self)
+
     def __bool__(self) -> bool:
         msg = (
             f"the truth of a lazy {type(self).__name__} is ambiguous, as in pandas; "
@@ -120,8 +131,7 @@ class DataFrame(
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in self._node.columns:  # type: ignore[attr-defined]
-            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
-            raise AttributeError(msg)
+            raise self._unknown(name)
         return self[name]
 
     def __setitem__(self, name: Hashable, value: Any) -> None:

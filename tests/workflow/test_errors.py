@@ -8,35 +8,39 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-SETUP = """
-import pandas as pd
-import nbscale.dataframe as nd
-df = nd.from_pandas(pd.DataFrame({"x": [3, 1, 2], "s": list("abc")}), npartitions=2)
-def broken(part):
-    return part.nope
-"""
-CELLS = {
-    "df['xx']": "KeyError",
-    "df.s + 1": "TypeError",
-    "nd.read_csv('/nowhere/*.csv')": "FileNotFoundError",
-    "df.map_partitions(broken).compute()": "AttributeError",
-    "df.compute(engine='nope')": "EngineError",
-}
+from tests.bad_input import PROGRAMS, SETUP, make_files
 
 
 @pytest.fixture(scope="module")
-def outputs():
-    cells = [nbformat.v4.new_code_cell(SETUP), *map(nbformat.v4.new_code_cell, CELLS)]
+def errors(tmp_path_factory):
+    """By name of a program, the error of its cell, as plain text."""
+    root = tmp_path_factory.mktemp("notebook")
+    cells = [nbformat.v4.new_code_cell(SETUP)]
+    for name, program in PROGRAMS.items():
+        here = root / name.replace(" ", "_")
+        here.mkdir()
+        make_files(here)
+        cells.append(nbformat.v4.new_code_cell(program.lines(here)))
     notebook = nbformat.v4.new_notebook(cells=cells)
     NotebookClient(notebook, timeout=60, kernel_name="python3", allow_errors=True).execute()
-    return dict(zip(CELLS, notebook.cells[1:], strict=True))
+    found = {}
+    for name, cell in zip(PROGRAMS, notebook.cells[1:], strict=True):
+        (error,) = [o for o in cell.outputs if o.output_type == "error"]
+        text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+        found[name] = error.ename, text, cell.source
+    return found
 
 
-@pytest.mark.parametrize("source", CELLS)
-def test_errors_in_a_notebook(outputs, source):
-    (error,) = [o for o in outputs[source].outputs if o.output_type == "error"]
-    text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
-    assert error.ename == CELLS[source]
-    assert "nbscale/" not in text.replace("nbscale/errors", "") or "File" not in text, text
-    assert source in text
-    assert len(text.splitlines()) <= 25
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_errors_in_a_notebook(errors, name):
+    kind, text, source = errors[name]
+    program = PROGRAMS[name]
+    assert kind == program.error.rpartition(".")[2]
+    assert "/nbscale/" not in text, text
+    assert "site-packages" not in text, text
+    assert source.splitlines()[-1] in text
+    for part in program.says:
+        assert part in text.replace("in work(part)", "in work"), text
+    # IPython shows lines of her cell above the one that is meant.
+    told = [line for line in text.splitlines() if not re.match(r"\s+\d+ ", line)]
+    assert len(told) <= 12, text
