@@ -11,6 +11,9 @@ from nbscale.scheduler.machine import Machine
 from nbscale.scheduler.states import READY, move
 from nbscale.testing.worlds import all_graphs, distinct_graphs, explore
 
+# Whole worlds are walked: half a minute each on one idle core, more beside others.
+pytestmark = pytest.mark.timeout(600)
+
 GRAPHS = distinct_graphs()
 
 
