@@ -33,7 +33,11 @@ CASES = [
     Case("shift up", lambda df: df.shift(-3)),
     Case("shift over partitions", lambda df: df.shift(29)),
     Case("shift all away", lambda df: df.val.shift(-300)),
-    Case("shift far", lambda df: df.shift(1200)),
+    Case(
+        "shift far",
+        lambda df: df.shift(1200),
+        why="the 1,200 rows that move over are held beside a partition, and with its parts",
+    ),
     Case("shift by nothing", lambda df: df.shift(0)),
     Case("shift across", lambda df: df[NUMBERS].shift(axis=1)),
     Case("shift labels", lambda df: df.set_index("when").val.shift(1, freq="D")),
