@@ -103,7 +103,6 @@ Event: TypeAlias = RunStarted | StageAdded | TaskStarted | TaskEnded | RunEnded
 Observer: TypeAlias = Callable[[Event], None]
 
 _OURS = __name__.partition(".")[0]
-_cells: dict[str, int] = {}
 
 
 def user_place() -> Place | None:
@@ -122,19 +121,16 @@ def user_place() -> Place | None:
 
 
 def _cell_number(file: str) -> int | None:
-    """The number of the notebook cell compiled under this file name, if it is one."""
-    if file in _cells:
-        return _cells[file]
+    """The number of the notebook cell compiled under this file name, if it is one.
+
+    Never kept: a cell that is run again has the name it had, and another number.
+    """
     interactive = sys.modules.get("IPython.core.getipython")
     shell = interactive.get_ipython() if interactive is not None else None
-    compiler = getattr(shell, "compile", None)
-    names = getattr(compiler, "_filename_map", None)
+    names = getattr(getattr(shell, "compile", None), "_filename_map", None)
     if shell is None or names is None:
         return None
-    if file not in names and "ipykernel" not in file and "<ipython-input" not in file:
-        return None
     number = names.get(file)
-    if number is None:
+    if number is None and ("ipykernel" in file or "<ipython-input" in file):
         number = shell.execution_count
-    _cells[file] = int(number)
-    return _cells[file]
+    return None if number is None else int(number)

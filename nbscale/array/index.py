@@ -65,7 +65,7 @@ class Slice(ArrayNode, Map):
 
 def _map_of(cut: Cut, pick: Pick) -> AxisMap:
     made, chunks = picked(cut, pick)
-    if made is cut:
+    if made is cut and pick[1] == 1:  # backwards the cut may be the same, too
         return Each(cut.n)
     if chunks[-1] - chunks[0] == made.n - 1:
         return Window(made.n, cut.n, int(chunks[0]), int(chunks[0]) + 1)

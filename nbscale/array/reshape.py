@@ -104,7 +104,7 @@ def _reshaped(cuts: tuple[Cut, ...], index: Index, value: Any) -> Any:
 
 def _flattened(cuts: Sequence[Cut]) -> Cut:
     """The cut of the flattened group."""
-    at = next((a for a, cut in enumerate(cuts) if cut.size > 1), len(cuts) - 1)
+    at = next((a for a, cut in enumerate(cuts) if cut.n != cut.length), len(cuts) - 1)
     rest = math.prod(cut.length for cut in cuts[at + 1 :])
     before = math.prod(cut.length for cut in cuts[:at])
     if before == 1:
@@ -115,7 +115,7 @@ def _flattened(cuts: Sequence[Cut]) -> Cut:
 
 def _contiguous(cuts: Sequence[Cut]) -> list[Cut]:
     """Cuts of a group with chunks that are runs of it; the same cuts if they are already."""
-    at = next((a for a, cut in enumerate(cuts) if cut.size > 1), len(cuts) - 1)
+    at = next((a for a, cut in enumerate(cuts) if cut.n != cut.length), len(cuts) - 1)
     if all(cut.n == 1 for cut in cuts[at + 1 :]):
         return list(cuts)
     room = math.prod(cut.size for cut in cuts)

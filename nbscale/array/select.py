@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from nbscale.array.rechunk import recut
 from nbscale.array.reshape import reshaped
 from nbscale.collection import Parts
 from nbscale.expr.node import Adaptive, Index, Kernel, Map, Node, Read, same
-from nbscale.graph.axismap import Each
+from nbscale.graph.axismap import Each, Ranges
 from nbscale.session import Request, current
 
 __all__ = ["Compress", "Selected", "selected"]
@@ -43,21 +44,34 @@ def _count(index: Index, mask: Any) -> Any:
 
 
 class Compress(ArrayNode, Map):
-    """Rows where the mask is true; ``sizes`` says how many each chunk has."""
+    """Rows where the mask is true; ``sizes`` says how many each chunk has.
+
+    Chunks with none are left out: what broadcasts relies on an axis of one element being one chunk.
+    """
 
     operand: ArrayNode
     mask: ArrayNode
     sizes: Cut
 
     def validate(self) -> None:
-        self._settle((self.sizes, *self.operand.cuts[1:]), self.operand.dtype)
+        rows = Cut.of(np.diff(self.sizes.bounds)[self._kept()])
+        self._settle((rows, *self.operand.cuts[1:]), self.operand.dtype)
+
+    def _kept(self) -> np.ndarray[Any, Any]:
+        """The chunks that have rows; the first one if none has."""
+        kept = np.flatnonzero(np.diff(self.sizes.bounds))
+        return kept if kept.size else np.zeros(1, dtype=np.intp)
 
     @property
     def label(self) -> str:
         return "getitem"
 
     def reads(self) -> tuple[Read, ...]:
-        return same(self.operand), Read(self.mask, (0,), (Each(self.grid[0]),))
+        kept = self._kept()
+        rows = Ranges(self.sizes.n, kept, kept + 1) if kept.size < self.sizes.n else Each(kept.size)
+        others = tuple(map(Each, self.grid[1:]))
+        axes = tuple(range(self.ndim))
+        return Read(self.operand, axes, (rows, *others)), Read(self.mask, (0,), (rows,))
 
     def kernel(self) -> Kernel:
         return _compressed
@@ -84,7 +98,7 @@ class Selected(ArrayNode, Adaptive):
         return "getitem(mask)"
 
     @property
-    def known(self) -> ArrayNode | None:
+    def known(self) -> Compress | None:
         """What this node becomes, once the mask was counted."""
         return self.__dict__.get("_known")
 
@@ -97,11 +111,10 @@ class Selected(ArrayNode, Adaptive):
         return None  # a look at the shape would count the mask
 
     def _count_now(self) -> ArrayNode:
-        known = self.known
-        if known is None:
+        if self.known is None:
             asked = Request(Counts(self.mask), {}, _parts, "the shape of a selection")
-            known = self.build(current().run([asked])[0])
-        return known
+            return self.build(current().run([asked])[0])
+        return self.known
 
     @property
     def cuts(self) -> tuple[Cut, ...]:
@@ -117,6 +130,13 @@ class Selected(ArrayNode, Adaptive):
         if "dtype" not in self.__dict__:
             raise LookupError("asked while the node is still being made")
         return self._count_now().grid
+
+    def with_inputs(self, inputs: Sequence[Node]) -> Selected:
+        made: Selected = super().with_inputs(inputs)
+        if self.known is not None and made.known is None:
+            # Rules change no value: what was counted holds, and must not be counted while planning.
+            made.__dict__["_known"] = Compress(made.operand, made.mask, self.known.sizes)
+        return made
 
     def asks(self) -> tuple[Node, ...]:
         return () if self.known is not None else (Counts(self.mask),)

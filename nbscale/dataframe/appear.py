@@ -19,7 +19,7 @@ from nbscale.dataframe.lookup import Untagged, looked_up
 from nbscale.dataframe.node import FrameMap
 from nbscale.dataframe.outer import IndexAlone, Outer
 from nbscale.dataframe.promote import dtypes_with_missing
-from nbscale.dataframe.sampling import outputs_for
+from nbscale.dataframe.sampling import meetings_for
 from nbscale.dataframe.settle import resized, settled
 from nbscale.dataframe.stacked import Concat
 from nbscale.expr.need import Need
@@ -85,7 +85,7 @@ class Appearing(Compares):
         if by.dtypes[0].kind == "M":
             return Outer(self.left, self.right, self.side)
         size = sum(d.nbytes for d in (*left, *right))
-        n = outputs_for(max(len(left), len(right)), size, config.get().partition_size)
+        n = meetings_for(len(left), len(right), size, config.get().partition_size)
         return settled(self, self._built(by, n, only_left > 0, only_right > 0))
 
     def _built(self, by: Keys, n: int, only_left: bool, only_right: bool) -> Node:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nbscale.dataframe.cuts import Cuts, Order, destinations
-from nbscale.dataframe.exchange import Joined, need_of_keys, pieces_by
+from nbscale.dataframe.exchange import Joined, Pieces, need_of_keys, pieces_by
 from nbscale.dataframe.keys import Keys
 from nbscale.dataframe.node import FrameExchange
 from nbscale.dataframe.project import narrowed
@@ -81,7 +81,7 @@ class _SplitByLabel:
     divisions: tuple[Any, ...]
     force: bool
 
-    def __call__(self, _index: Index, value: Any) -> list[Any]:
+    def __call__(self, _index: Index, value: Any) -> Pieces:
         labels = value.index
         if not self.force and len(labels):
             low, high = labels.min(), labels.max()
@@ -92,8 +92,11 @@ class _SplitByLabel:
                     "force=True to put what lies outside into the outermost partitions"
                 )
                 raise ValueError(msg)
-        where = destinations([labels.array], self.cuts, Order((True,)))
-        return pieces_by(value, where, len(self.divisions) - 1)
+        return pieces_by(
+            value,
+            lambda: destinations([labels.array], self.cuts, Order((True,))),
+            len(self.divisions) - 1,
+        )
 
 
 def divided(node: Any, divisions: tuple[Any, ...], *, force: bool, any_order: bool = False) -> Node:

@@ -16,6 +16,7 @@ import pandas as pd
 from nbscale.collection import Collection, wrap
 from nbscale.dataframe.align import aligned, aligned_to, identical, spread
 from nbscale.dataframe.node import Frame, FrameMap
+from nbscale.dataframe.rename import Renamed
 from nbscale.dataframe.select import Project, missing_column
 from nbscale.expr.function import capture
 from nbscale.expr.need import Need
@@ -70,7 +71,18 @@ class Elementwise(FrameMap):
         )
 
     def pruned(self, need: Need, inputs: Sequence[Node]) -> Node:
-        return self.with_inputs(inputs)
+        if not self.by_column or not any(isinstance(a, dict) for a in self.args):
+            return self.with_inputs(inputs)
+        (subject,) = inputs
+        have = subject.columns  # type: ignore[attr-defined]
+        return self.replace(subject=subject, args=tuple(_of_columns(a, have) for a in self.args))
+
+
+def _of_columns(argument: Any, columns: Sequence[Hashable]) -> Any:
+    """A dict by column with the columns there are; anything else as it is."""
+    if not isinstance(argument, dict):
+        return argument
+    return {name: value for name, value in argument.items() if name in columns}
 
 
 class _Slot:
@@ -355,7 +367,7 @@ class ElementwiseMethods(Collection):
                 columns = self._node.columns  # type: ignore[attr-defined]
                 if name not in columns:
                     raise missing_column(name, columns)
-            return elementwise(self, "astype", dict(dtype), by_column=False)
+            return elementwise(self, "astype", dict(dtype))
         return elementwise(self, "astype", dtype)
 
     def fillna(self, value: Any) -> Self:
@@ -364,7 +376,7 @@ class ElementwiseMethods(Collection):
         One pass, no exchange.
         """
         if isinstance(value, Mapping):
-            return elementwise(self, "fillna", dict(value), by_column=False)
+            return elementwise(self, "fillna", dict(value))
         return elementwise(self, "fillna", value)
 
     def isna(self) -> Self:
@@ -501,18 +513,56 @@ class FrameElementwise(ElementwiseMethods):
         kept = tuple(name for name in have if name not in leave)
         return wrap(Project(self._node, kept), self)
 
-    def rename(self, columns: Any = None) -> Self:
-        """Rename columns by a dict or a function."""
+    def rename(
+        self,
+        mapper: Any = None,
+        *,
+        columns: Any = None,
+        index: Any = None,
+        axis: Any = None,
+        errors: str = "ignore",
+    ) -> Self:
+        """Rename columns by a dict or a function.
+
+        Parameters
+        ----------
+        mapper
+            The same as ``columns``, with ``axis=1``.
+        columns
+            A dict from old to new names, or a function of the old ones.
+        errors
+            ``"raise"``: a KeyError for names that are not there.
+
+        Raises
+        ------
+        NotImplementedError
+            If labels of rows are to be renamed.
+
+        Examples
+        --------
+        >>> import pandas as pd, nbscale.dataframe as nd
+        >>> df = nd.from_pandas(pd.DataFrame({"x": [1], "y": [2]}))
+        >>> df.rename(columns={"y": "z"}).columns.tolist()
+        ['x', 'z']
+        """
+        if columns is None and axis in (1, "columns"):
+            columns, mapper = mapper, None
+        if mapper is not None or index is not None:
+            msg = "rename renames columns: use columns=...; labels of rows by map_partitions"
+            raise NotImplementedError(msg)
         if columns is None:
-            msg = "rename needs columns="
+            msg = "must pass an index to rename: use columns=..."
             raise TypeError(msg)
         have = self._node.columns  # type: ignore[attr-defined]
-        renamed = (
-            {name: columns(name) for name in have}
-            if callable(columns)
-            else {name: columns.get(name, name) for name in have}
-        )
-        return elementwise(self, "rename", by_column=False, columns=renamed)
+        if errors == "raise" and not callable(columns):
+            for name in columns:
+                if name not in have:
+                    raise missing_column(name, have)
+        labels = self._node.sample.columns  # type: ignore[attr-defined]
+        if labels.nlevels > 1 or not labels.is_unique:
+            return elementwise(self, "rename", by_column=False, columns=columns)
+        names = [columns(n) if callable(columns) else columns.get(n, n) for n in have]
+        return wrap(Renamed(self._node, have, tuple(names)), self)
 
     def dropna(self, how: str = "any", subset: Any = None, thresh: int | None = None) -> Self:
         """Leave out rows with missing values.

@@ -6,17 +6,18 @@ for it, and what lies so already is left alone.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from nbscale.dataframe.cuts import Cuts, Order, destinations
 from nbscale.dataframe.keys import Keys, hashes
-from nbscale.dataframe.node import FrameExchange, FrameMap
+from nbscale.dataframe.node import FrameExchange, FrameMap, row_bytes
 from nbscale.dataframe.rows import concatenated
 from nbscale.dataframe.sampling import SHIFT
-from nbscale.dataframe.taking import as_range, taken
+from nbscale.dataframe.taking import taken
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.plan.layout import ByHash, ByRange, Layout, Split
@@ -26,6 +27,7 @@ __all__ = [
     "TAG",
     "HashExchange",
     "Joined",
+    "Pieces",
     "RangeExchange",
     "Restore",
     "Tagged",
@@ -34,6 +36,9 @@ __all__ = [
     "require",
 ]
 
+
+Destinations: TypeAlias = npt.NDArray[Any]
+"""For each row the number of the partition it goes to."""
 
 TAG = "\x00row"
 """The hidden column that says where a row came from: partition << 40 | row."""
@@ -52,22 +57,38 @@ class Joined:
         return concatenated(full)
 
 
-def pieces_by(value: Any, where: npt.NDArray[np.int64], n: int) -> list[Any]:
-    """The rows of a partition by destination, in order, as one copy cut into slices."""
-    counts = np.bincount(where, minlength=n)
-    if counts.max(initial=0) == len(where):
-        # All rows go to one place, as those of sorted frames do.
-        nothing = value[:0]
-        home = int(where[0]) if len(where) else 0
-        return [value if j == home else nothing for j in range(n)]
-    small = where.astype(np.uint8 if n <= 256 else np.uint16 if n <= 65_536 else np.int64)
-    taken = value.take(np.argsort(small, kind="stable"))
-    ends = np.cumsum(counts).tolist()
-    nothing = taken[:0]
-    return [
-        taken[end - count : end] if count else nothing
-        for end, count in zip(ends, counts.tolist(), strict=True)
-    ]
+@record
+class Pieces:
+    """Rows sorted by destination, and where those of each end: cut when somebody asks."""
+
+    rows: Any
+    ends: Destinations
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, n: int) -> Any:
+        """Return the rows that go to one destination."""
+        return self.rows[self.ends[n - 1] if n else 0 : self.ends[n]]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        return int(row_bytes(self.rows))
+
+
+def pieces_by(value: Any, order: Callable[[], Destinations], n: int) -> Pieces:
+    """The rows of a partition by destination, in order, as one copy.
+
+    ``order`` gives the destination of every row. It is called here so that nothing it needs on the
+    way is held while rows are copied.
+    """
+    small = order().astype(np.uint8 if n <= 256 else np.uint16 if n <= 65_536 else np.int64)
+    counts = np.bincount(small, minlength=n)
+    # Rows that all go to one place, as those of sorted frames do, are not copied.
+    alone = counts.max(initial=0) == len(small)
+    rows = value if alone else value.take(np.argsort(small, kind="stable"))
+    return Pieces(rows, np.cumsum(counts))
 
 
 class RangeExchange(FrameExchange):
@@ -111,10 +132,12 @@ class _SplitByRange:
     order: Order
     ties: bool
 
-    def __call__(self, index: Index, value: Any) -> list[Any]:
-        tags = (index[0] << SHIFT) + np.arange(len(value)) if self.ties else None
-        where = destinations(self.by.arrays(value), self.cuts, self.order, tags)
-        return pieces_by(value, where, len(self.cuts) + 1)
+    def __call__(self, index: Index, value: Any) -> Pieces:
+        def order() -> Destinations:
+            tags = (index[0] << SHIFT) + np.arange(len(value)) if self.ties else None
+            return destinations(self.by.arrays(value), self.cuts, self.order, tags)
+
+        return pieces_by(value, order, len(self.cuts) + 1)
 
 
 class HashExchange(FrameExchange):
@@ -150,9 +173,11 @@ class _SplitByHash:
     by: Keys
     n: int
 
-    def __call__(self, _index: Index, value: Any) -> list[Any]:
-        found = hashes(self.by.arrays(value), len(value)) % np.uint64(self.n)
-        return pieces_by(value, found.astype(np.int64), self.n)
+    def __call__(self, _index: Index, value: Any) -> Pieces:
+        def order() -> Destinations:
+            return hashes(self.by.arrays(value), len(value)) % np.uint64(self.n)
+
+        return pieces_by(value, order, self.n)
 
 
 def need_of_keys(need: Need, by: Keys, node: Any) -> Need:
@@ -189,14 +214,10 @@ class _Tag:
 
 
 class Restore(FrameExchange):
-    """Rows back to the partition and the order that their hidden tags say.
-
-    ``counts``: an index that then counts evenly is a RangeIndex, as in pandas.
-    """
+    """Rows back to the partition and the order that their hidden tags say."""
 
     input: Node
     n: int
-    counts: bool = False
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -210,32 +231,30 @@ class Restore(FrameExchange):
         return _SplitByTag(self.n)
 
     def merge(self) -> Kernel:
-        return _MergeByTag(self.schema, self.counts)
+        return _MergeByTag(self.schema)
 
     def reference(self, *inputs: Any) -> Any:
-        return _MergeByTag(None, self.counts)((0,), [inputs[0]])
+        return _MergeByTag(None)((0,), [inputs[0]])
 
 
 @record
 class _SplitByTag:
     n: int
 
-    def __call__(self, _index: Index, value: Any) -> list[Any]:
-        return pieces_by(value, value[TAG].to_numpy() >> SHIFT, self.n)
+    def __call__(self, _index: Index, value: Any) -> Pieces:
+        return pieces_by(value, lambda: value[TAG].to_numpy() >> SHIFT, self.n)
 
 
 @record
 class _MergeByTag:
     empty: Any
-    counts: bool
 
     def __call__(self, _index: Index, pieces: list[Any]) -> Any:
         full = [piece for piece in pieces if len(piece)] or pieces[:1]
         if not full:
             return self.empty
         tags = np.concatenate([piece[TAG].to_numpy() for piece in full])
-        done = taken(full, np.argsort(tags, kind="stable"), without=TAG)
-        return as_range(done) if self.counts else done
+        return taken(full, np.argsort(tags, kind="stable"), without=TAG)
 
 
 def require(node: Node, split: Split, by: Keys | None = None) -> Node:

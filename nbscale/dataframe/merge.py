@@ -15,18 +15,23 @@ import pandas as pd
 
 from nbscale import config
 from nbscale.dataframe.cuts import Order
-from nbscale.dataframe.exchange import TAG, HashExchange, RangeExchange, Restore, Tagged
+from nbscale.dataframe.exchange import TAG, HashExchange, RangeExchange, Tagged
 from nbscale.dataframe.keys import Keys
 from nbscale.dataframe.merging import How, merged
 from nbscale.dataframe.node import FrameAdaptive, FrameMap, FrameReduce
 from nbscale.dataframe.project import narrowed
 from nbscale.dataframe.rows import concatenated
-from nbscale.dataframe.sampling import SampleKeys, Sizes, outputs_for, quantile_cuts, samples_each
+from nbscale.dataframe.sampling import SampleKeys, Sizes, meetings_for, quantile_cuts, samples_each
 from nbscale.dataframe.sort import Sort
+from nbscale.dataframe.taking import as_range
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
+from nbscale.record import record
 
 __all__ = ["Merge", "gathered"]
+
+_LOOKUP = 64
+"""Bytes of a hash table for a row, and of what pandas makes to fill it."""
 
 
 class Gather(FrameReduce):
@@ -64,6 +69,11 @@ def gathered(node: Node) -> Node:
 def small_bytes() -> int:
     """A side of at most so many bytes goes to every partition of the other: half a partition."""
     return config.get().partition_size // 2
+
+
+def is_small(sizes: Sequence[tuple[int, float]]) -> bool:
+    """Whether a side is small: its bytes, and what each partition needs to look its rows up."""
+    return sum(nbytes + _LOOKUP * rows for rows, nbytes in sizes) <= small_bytes()
 
 
 class Merge(FrameAdaptive):
@@ -104,13 +114,7 @@ class Merge(FrameAdaptive):
         if self.spec.how == "outer":
             return self._outer(*answers)
         (sizes,) = answers
-        small = sum(size for _, size in sizes) <= small_bytes()
-        if self.spec.how == "cross" and not small:
-            msg = (
-                "a cross merge needs a right side of at most "
-                f"{small_bytes():,} bytes (half of config.partition_size)"
-            )
-            raise NotImplementedError(msg)
+        small = is_small(sizes)
         if len(sizes) == 1 or (small if self.broadcast is None else self.broadcast):
             if self.spec.how == "right":
                 return merged(gathered(self.left), self.right, self.spec)
@@ -121,7 +125,7 @@ class Merge(FrameAdaptive):
         by = self.spec.keys(self.left, self.right)
         order = outer_order(by[0].dtypes)
         size = sum(s.nbytes for s in (*left, *right))
-        n = outputs_for(max(len(left), len(right)), size, config.get().partition_size)
+        n = meetings_for(len(left), len(right), size, config.get().partition_size)
         cuts = quantile_cuts((*left, *right), n, order)
         sides = [
             RangeExchange(side, keys, cuts, order)
@@ -157,28 +161,39 @@ class MergeLarge(FrameAdaptive):
         return Sizes(self.left), Sizes(self.right)
 
     def build(self, *answers: Any) -> Node:
-        sizes = [sum(size for _, size in side) for side in answers]
         keeps_left = self.spec.how != "right"
-        kept = self.left if keeps_left else self.right
-        if self.spec.how == "inner" and self.broadcast is None and sizes[0] <= small_bytes():
+        if self.spec.how == "inner" and self.broadcast is None and is_small(answers[0]):
             found = merged(gathered(Tagged(self.left)), self.right, self.spec)
-            # Few left rows may match very many: cut by where they came from, ties too.
-            back: Node = WithoutTag(Sort(found, Keys("columns", (TAG,)), Order((True,))))
+        elif self.spec.how == "cross":
+            found = merged(Tagged(self.left), self.right, self.spec)
         else:
-            most = max(len(side) for side in answers)
-            n = outputs_for(most, sum(sizes), config.get().partition_size)
+            size = sum(nbytes for side in answers for _, nbytes in side)
+            counts = [len(side) for side in answers]
+            n = meetings_for(counts[0], counts[1], size, config.get().partition_size)
             left_by, right_by = self.spec.keys(self.left, self.right)
             left = HashExchange(Tagged(self.left) if keeps_left else self.left, left_by, n)
             right = HashExchange(self.right if keeps_left else Tagged(self.right), right_by, n)
-            counts = isinstance(kept.sample.index, pd.RangeIndex)  # type: ignore[attr-defined]
-            back = Restore(merged(left, right, self.spec), kept.grid[0], counts)
+            found = merged(left, right, self.spec)
+        # Few rows may match very many, so the result is cut by its own size, ties too.
+        back = WithoutTag(Sort(found, Keys("columns", (TAG,)), Order((True,))), self._counts())
         return CountWithin(back) if self.spec.numbers_rows else back
+
+    def _counts(self) -> bool:
+        """Whether the index is taken from sides that count their rows."""
+        sides: list[Any] = [self.right if self.spec.how == "right" else self.left]
+        if self.spec.left_index and self.spec.right_index:
+            sides = [self.left, self.right]
+        return all(isinstance(side.sample.index, pd.RangeIndex) for side in sides)
 
 
 class WithoutTag(FrameMap):
-    """A frame without the hidden column."""
+    """A frame without the hidden column.
+
+    ``counts``: an index that counts evenly is a RangeIndex, as in pandas.
+    """
 
     input: Node
+    counts: bool
 
     row_preserving = True
     carries_index = True
@@ -188,11 +203,16 @@ class WithoutTag(FrameMap):
         return "drop tags"
 
     def kernel(self) -> Kernel:
-        return _without_tag
+        return _DropTag(self.counts)
 
 
-def _without_tag(_index: Index, value: Any) -> Any:
-    return value.drop(columns=TAG)
+@record
+class _DropTag:
+    counts: bool
+
+    def __call__(self, _index: Index, value: Any) -> Any:
+        plain = value.drop(columns=TAG)
+        return as_range(plain) if self.counts else plain
 
 
 class CountWithin(FrameMap):

@@ -17,7 +17,8 @@ from nbscale.dataframe.keys import Keys, common_dtype
 from nbscale.dataframe.node import FrameMap, FrameReduce
 from nbscale.dataframe.promote import dtypes_with_missing
 from nbscale.expr.need import Need
-from nbscale.expr.node import Index, Kernel, Node
+from nbscale.expr.node import Index, Kernel, Node, Read
+from nbscale.graph.axismap import Ranges
 from nbscale.record import record
 
 __all__ = ["How", "merged", "suffixed_columns"]
@@ -226,6 +227,22 @@ class _MergeKernel:
         return done, flags, targets_of(self.spec, left, right)
 
 
+class CrossParts(MergeParts):
+    """Every partition of the left merged with every one of the right, those of one left together."""
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        return (self.left.grid[0] * self.right.grid[0],)
+
+    def reads(self) -> tuple[Read, ...]:
+        m, n = self.left.grid[0], self.right.grid[0]
+        left, right = np.divmod(np.arange(m * n), n)
+        return (
+            Read(self.left, (0,), (Ranges(m, left, left + 1),)),
+            Read(self.right, (0,), (Ranges(n, right, right + 1),)),
+        )
+
+
 class MergeFlags(FrameReduce):
     """What is known of all rows together."""
 
@@ -297,5 +314,6 @@ def merged(left: Any, right: Any, spec: How) -> Node:
         )
         for side in (0, 1)
     )
-    found = MergeParts(left, right, spec, marked)  # type: ignore[arg-type]
+    parts = CrossParts if spec.how == "cross" else MergeParts
+    found = parts(left, right, spec, marked)  # type: ignore[arg-type]
     return MergedRows(found, MergeFlags(found) if any(marked) else None)

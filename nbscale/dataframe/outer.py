@@ -18,7 +18,7 @@ from nbscale.dataframe.exchange import HashExchange, RangeExchange
 from nbscale.dataframe.keys import Keys
 from nbscale.dataframe.node import FrameMap
 from nbscale.dataframe.promote import dtypes_of, dtypes_with_missing, promoted
-from nbscale.dataframe.sampling import outputs_for, quantile_cuts
+from nbscale.dataframe.sampling import meetings_for, quantile_cuts
 from nbscale.dataframe.settle import resized, settled
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
@@ -83,7 +83,7 @@ class Outer(Compares):
             missing_first = any(map(any, repeats))
         order = Order((True,) * len(by.names), not missing_first)
         size = sum(d.nbytes for d in (*left, *right))
-        n = outputs_for(max(len(left), len(right)), size, config.get().partition_size)
+        n = meetings_for(len(left), len(right), size, config.get().partition_size)
         try:
             cuts = quantile_cuts([d.sample for d in (*left, *right)], n, order)
         except TypeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "KeySample",
     "SampleKeys",
     "Sizes",
+    "meetings_for",
     "outputs_for",
     "quantile_cuts",
     "samples_each",
@@ -104,7 +106,24 @@ def quantile_cuts(samples: Sequence[KeySample], n: int, order: Order) -> Cuts:
 
 
 def outputs_for(partitions: int, nbytes: float, size: int) -> int:
-    """How many partitions to exchange into: as many as there were, but many tiny ones are joined."""
-    if partitions <= _FEW:
-        return partitions
-    return min(partitions, max(_FEW, int(nbytes // size) + 1))
+    """How many partitions to exchange into: as many as there were, but not many tiny ones.
+
+    Parameters
+    ----------
+    partitions
+        How many there are.
+    nbytes
+        Of all of them together.
+    size
+        What a partition should have; an eighth of that is worth one of its own.
+    """
+    return max(1, min(partitions, math.ceil(8 * nbytes / size)))
+
+
+def meetings_for(left: int, right: int, nbytes: float, size: int) -> int:
+    """How many partitions two sides meet in: twice as many as the larger side has.
+
+    Where they meet, both sides and their answer are held together, so each is cut finer.
+    """
+    most = max(left, right)
+    return 1 if most == 1 else outputs_for(2 * most, 2 * nbytes, size)

@@ -6,6 +6,7 @@ here it is that of ``kind="stable"``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -158,8 +159,10 @@ class Sort(FrameAdaptive):
     def build(self, *answers: Any) -> Node:
         (samples,) = answers
         size = sum(s.nbytes for s in samples)
-        n = outputs_for(len(samples), size, config.get().partition_size)
-        if len(samples) == 1:
+        target = config.get().partition_size
+        # Never larger partitions than asked for: a merge may have made few large ones.
+        n = max(outputs_for(len(samples), size, target), math.ceil(size / target))
+        if n == len(samples) == 1:
             return SortEach(self.input, self.by, self.order)
         cuts = quantile_cuts(samples, n, self.order)
         return SortRanges(self.input, self.by, cuts, self.order, True)

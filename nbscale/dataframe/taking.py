@@ -31,22 +31,24 @@ def taken(pieces: Sequence[Any], order: npt.NDArray[np.int64], without: Any = No
     index = first.index.append([p.index for p in pieces[1:]]).take(order)
     if isinstance(first, pd.Series):
         return pd.Series(_column(pieces, order), index=index, name=first.name, copy=False)
-    kept = [i for i, name in enumerate(first.columns) if without is None or name != without]
-    made = pd.DataFrame(
-        {i: _column([p.iloc[:, i] for p in pieces], order) for i in kept}, index=index, copy=False
-    )
-    made.columns = first.columns[kept]
+    names = first.columns
+    kept = [i for i, name in enumerate(names) if without is None or name != without]
+    # By name is much the faster way to a column, and there are many pieces.
+    unique = names.is_unique
+    columns = {
+        i: _column([p[names[i]] if unique else p.iloc[:, i] for p in pieces], order) for i in kept
+    }
+    made = pd.DataFrame(columns, index=index, copy=False)
+    made.columns = names[kept]
     return made
 
 
 def _column(parts: Sequence[pd.Series], order: npt.NDArray[np.int64]) -> Any:
-    arrays = [part.array for part in parts]
-    if len(arrays) == 1:
-        return arrays[0].take(order)
-    if isinstance(arrays[0].dtype, np.dtype) and arrays[0].dtype.kind not in "mM":
-        return np.concatenate([np.asarray(a) for a in arrays])[order]
-    whole = pd.concat([pd.Series(a, copy=False) for a in arrays], ignore_index=True)
-    return whole.array.take(order)
+    if len(parts) == 1:
+        return parts[0].array.take(order)
+    if isinstance(parts[0].dtype, np.dtype):
+        return np.concatenate([part.to_numpy() for part in parts])[order]
+    return pd.concat(list(parts), ignore_index=True).array.take(order)
 
 
 def as_range(value: Any) -> Any:

@@ -90,3 +90,10 @@ def test_iteration():
     assert [run(row).value.tolist() for row in rows] == [[0, 1, 2], [3, 4, 5]]
     with pytest.raises(TypeError, match="0-d"):
         iter(na.full((), 1))
+
+
+def test_backwards_twice_is_forwards():
+    x = na.arange(12, chunks=3)
+    made = (x[::-1] + 1)[::-1]
+    assert run(made).value.tolist() == list(range(1, 13))
+    assert run((made[::-1] * 2)[::-1].argmax()).value == 11

@@ -66,3 +66,35 @@ def test_masks_that_do_not_fit(x):
 
 def test_a_lazy_integer_is_one(x):
     np.testing.assert_array_equal(x[na.asarray(3)].compute(), x[3].compute())
+
+
+@pytest.mark.parametrize("engine", ["inline", "threads"])
+def test_chunks_of_which_nothing_is_left(engine):
+    a = np.array([[1.0, 2], [-1, 2], [3, -4], [-5, 0]])
+    x = na.from_array(a, 1)
+    some, want = x[x[:, 0] > 0], a[a[:, 0] > 0]
+    assert some.chunks == ((1, 1), (1, 1))
+    one, want_one = x[x[:, 0] > 2], a[a[:, 0] > 2]
+    for lazy, array in (
+        (some.reshape(-1), want.reshape(-1)),
+        (some[some > 0], want[want > 0]),
+        (one + x, want_one + a),
+        ((one > 0).any(axis=1), (want_one > 0).any(axis=1)),
+        (x[x > 9], a[a > 9]),
+        (x[x > 9].sum(), a[a > 9].sum()),
+        (x[x[:, 0] > 9].T, a[a[:, 0] > 9].T),
+    ):
+        np.testing.assert_array_equal(lazy.compute(engine=engine), array)
+
+
+@pytest.mark.parametrize("engine", ["inline", "threads"])
+def test_what_was_counted_is_not_counted_again(x, engine):
+    values = x.compute()
+    some = x[x[:, 0] + 1 > 1.5] + 1
+    some = some[some[:, 1] * 2 > 3] + 1
+    before = runs()
+    got = ((some + 1) * 2 > 5).any(axis=1).compute(engine=engine)
+    assert runs() == before + 1
+    want = values[values[:, 0] + 1 > 1.5] + 1
+    want = want[want[:, 1] * 2 > 3] + 1
+    np.testing.assert_array_equal(got, ((want + 1) * 2 > 5).any(axis=1))
