@@ -15,7 +15,7 @@ from nbscale.dataframe.lookup import looked_up
 from nbscale.dataframe.node import Frame, FrameReduce, zips
 from nbscale.dataframe.outer import Outer
 from nbscale.dataframe.rows import concatenated
-from nbscale.dataframe.sampling import meetings_for
+from nbscale.dataframe.sampling import LOOKUP, meetings_for
 from nbscale.dataframe.settle import resized, settled
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
@@ -58,7 +58,7 @@ class Reindexed(Compares):
         left, right = answers
         if whole_digest(left) == whole_digest(right):
             return settled(self, cut_like(self.right, right, left))
-        size = sum(d.nbytes for d in (*left, *right))
+        size = sum(d.nbytes + LOOKUP * d.rows for d in (*left, *right))
         n = meetings_for(len(left), len(right), size, config.get().partition_size)
         by = index_keys(self.left, self.right)
         return settled(self, looked_up(self.left, self.right, by, n, strict=self.strict))

@@ -21,7 +21,14 @@ from nbscale.dataframe.merging import How, merged
 from nbscale.dataframe.node import FrameAdaptive, FrameMap, FrameReduce
 from nbscale.dataframe.project import narrowed
 from nbscale.dataframe.rows import concatenated
-from nbscale.dataframe.sampling import SampleKeys, Sizes, meetings_for, quantile_cuts, samples_each
+from nbscale.dataframe.sampling import (
+    LOOKUP,
+    SampleKeys,
+    Sizes,
+    meetings_for,
+    quantile_cuts,
+    samples_each,
+)
 from nbscale.dataframe.sort import Sort
 from nbscale.dataframe.taking import as_range
 from nbscale.expr.need import Need
@@ -29,9 +36,6 @@ from nbscale.expr.node import Index, Kernel, Node
 from nbscale.record import record
 
 __all__ = ["Merge", "gathered"]
-
-_LOOKUP = 64
-"""Bytes of a hash table for a row, and of what pandas makes to fill it."""
 
 
 class Gather(FrameReduce):
@@ -73,7 +77,7 @@ def small_bytes() -> int:
 
 def is_small(sizes: Sequence[tuple[int, float]]) -> bool:
     """Whether a side is small: its bytes, and what each partition needs to look its rows up."""
-    return sum(nbytes + _LOOKUP * rows for rows, nbytes in sizes) <= small_bytes()
+    return sum(nbytes + LOOKUP * rows for rows, nbytes in sizes) <= small_bytes()
 
 
 class Merge(FrameAdaptive):

@@ -15,6 +15,7 @@ from nbscale.expr.node import Index, Kernel, Node
 from nbscale.record import record
 
 __all__ = [
+    "LOOKUP",
     "SHIFT",
     "KeySample",
     "SampleKeys",
@@ -103,6 +104,10 @@ def quantile_cuts(samples: Sequence[KeySample], n: int, order: Order) -> Cuts:
         return Cuts.none()
     weights = np.concatenate([np.full(len(s.keys), s.rows / len(s.keys)) for s in held])
     return Cuts.joined([s.keys for s in held]).quantiles(weights, n, order)
+
+
+LOOKUP = 64
+"""Bytes of a hash table for a row, and of what pandas makes to fill it."""
 
 
 def outputs_for(partitions: int, nbytes: float, size: int) -> int:

@@ -35,6 +35,7 @@ CASES = [
         lambda a, b: a.assign(k=b.key, w=b.when, c=b.cat, f=b.flag),
         two=True,
         on=("range", "text", "repeats"),
+        why="four columns join five: the answer is nearly twice the partition that counts here",
     ),
     Case("assign rows in another order", lambda a, b: a.assign(z=by_value(a).num), two=True),
     Case("mask of other rows", lambda a, b: a[b.flag], two=True, on=("range", "text")),
@@ -47,12 +48,18 @@ CASES = [
     Case("mean less frame", lambda a, b: a[NUMBERS].mean() - a[NUMBERS], "moment", True),
     Case("frame above series", lambda a, b: a[NUMBERS] > a[NUMBERS].max() / 2, two=True),
     Case("frame filled by series", lambda a, b: a[NUMBERS].fillna(a[NUMBERS].max()), two=True),
-    Case("series of other columns", lambda a, b: a[NUMBERS] + a[["num", "flag"]].max(), two=True),
+    Case(
+        "series of other columns",
+        lambda a, b: a[NUMBERS] + a[["num", "flag"]].max(),
+        two=True,
+        why="pandas copies both sides onto the union of their columns before it adds",
+    ),
     Case(
         "missing labels of times",
         lambda a, b: a[a.num > 7].set_index("when").val + b[b.num > 7].set_index("when").num,
         two=True,
         on=("range", "text"),
+        why="the missing label meets thousands of rows on both sides: the answer is that large",
     ),
     Case(
         "missing labels of categories",
