@@ -522,7 +522,7 @@ class FrameElementwise(ElementwiseMethods):
         axis: Any = None,
         errors: str = "ignore",
     ) -> Self:
-        """Rename columns by a dict or a function.
+        """Rename columns by a dict or a function; one pass, no exchange.
 
         Parameters
         ----------
@@ -535,6 +535,8 @@ class FrameElementwise(ElementwiseMethods):
 
         Raises
         ------
+        KeyError
+            If a name is not there and ``errors="raise"``.
         NotImplementedError
             If labels of rows are to be renamed.
 
