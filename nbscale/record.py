@@ -1,8 +1,9 @@
 """``record``: a frozen dataclass with slots that costs little to define.
 
 The standard decorator writes and compiles six methods for every class, half a millisecond each, which a
-package of some hundred small records pays at every import. Here one method is compiled and the
-others are shared. What it makes is a dataclass still: ``dataclasses.replace`` and ``fields`` work.
+package of some hundred small records pays at every import. Here one method is compiled, when it is
+first needed, and the others are shared. What it makes is a dataclass still: ``dataclasses.replace``
+and ``fields`` work.
 """
 
 from __future__ import annotations
@@ -54,13 +55,16 @@ def replace(instance: T, **changes: Any) -> T:
 
 def _made(cls: Any, *, eq: bool) -> Any:
     own = set(cls.__dict__)
+    if cls.__doc__ is None:
+        # The standard decorator would write one from the signature: as long as all the rest.
+        cls.__doc__ = f"A record, {cls.__name__}."
     cls = dataclasses.dataclass(init=False, repr=False, eq=False, slots=True)(cls)
     fields = dataclasses.fields(cls)
     cls.__record__ = tuple(f.name for f in fields)
     cls.__compared__ = tuple(f.name for f in fields if f.compare)
     cls.__shown__ = tuple(f.name for f in fields if f.repr)
     if "__init__" not in own:
-        cls.__init__ = _init_of(cls, fields)
+        cls.__init__ = _Init(cls, fields)
     shared: dict[str, Any] = {
         "__setattr__": _refuse,
         "__delattr__": _refuse,
@@ -73,6 +77,23 @@ def _made(cls: Any, *, eq: bool) -> Any:
         if name not in own:
             setattr(cls, name, method)
     return cls
+
+
+class _Init:
+    """Stands in for ``__init__`` until the first look, since most records are never made.
+
+    Two threads that look at once compile the same method twice, and either will do.
+    """
+
+    __slots__ = ("_cls", "_fields")
+
+    def __init__(self, cls: Any, fields: tuple[dataclasses.Field[Any], ...]) -> None:
+        self._cls = cls
+        self._fields = fields
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        self._cls.__init__ = made = _init_of(self._cls, self._fields)
+        return made.__get__(instance, owner)
 
 
 def _init_of(cls: Any, fields: tuple[dataclasses.Field[Any], ...]) -> Any:

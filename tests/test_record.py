@@ -82,3 +82,14 @@ def test_pattern_matching():
             assert (x, y) == (1, 2)
         case _:
             pytest.fail("no match")
+
+
+def test_the_method_is_compiled_at_the_first_look():
+    @record
+    class Late:
+        x: int
+
+    assert "__init__" in vars(Late)
+    assert not callable(vars(Late)["__init__"])
+    assert Late(1).x == 1
+    assert callable(vars(Late)["__init__"])

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbscale import config
-from nbscale.dataframe.digest import Compares, cut_like, index_keys, whole_digest
+from nbscale.dataframe.digest import (
+    Compares,
+    cut_like,
+    index_keys,
+    meetings_to_look_up,
+    whole_digest,
+)
 from nbscale.dataframe.lookup import looked_up
 from nbscale.dataframe.node import Frame, FrameReduce, zips
 from nbscale.dataframe.outer import Outer
 from nbscale.dataframe.rows import concatenated
-from nbscale.dataframe.sampling import LOOKUP, meetings_for
 from nbscale.dataframe.settle import resized, settled
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
@@ -58,8 +62,7 @@ class Reindexed(Compares):
         left, right = answers
         if whole_digest(left) == whole_digest(right):
             return settled(self, cut_like(self.right, right, left))
-        size = sum(d.nbytes + LOOKUP * d.rows for d in (*left, *right))
-        n = meetings_for(len(left), len(right), size, config.get().partition_size)
+        n = meetings_to_look_up(left, right)
         by = index_keys(self.left, self.right)
         return settled(self, looked_up(self.left, self.right, by, n, strict=self.strict))
 

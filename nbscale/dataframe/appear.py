@@ -10,16 +10,20 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from nbscale import config
 from nbscale.dataframe.cumulate import columns_in, rebuilt
-from nbscale.dataframe.digest import Compares, cut_like, index_keys, whole_digest
+from nbscale.dataframe.digest import (
+    Compares,
+    cut_like,
+    index_keys,
+    meetings_to_look_up,
+    whole_digest,
+)
 from nbscale.dataframe.exchange import HashExchange, Restore, Tagged
 from nbscale.dataframe.keys import Keys
 from nbscale.dataframe.lookup import Untagged, looked_up
 from nbscale.dataframe.node import FrameMap
 from nbscale.dataframe.outer import IndexAlone, Outer
 from nbscale.dataframe.promote import dtypes_with_missing
-from nbscale.dataframe.sampling import meetings_for
 from nbscale.dataframe.settle import resized, settled
 from nbscale.dataframe.stacked import Concat
 from nbscale.expr.need import Need
@@ -84,8 +88,7 @@ class Appearing(Compares):
         by = index_keys(self.left, self.right)
         if by.dtypes[0].kind == "M":
             return Outer(self.left, self.right, self.side)
-        size = sum(d.nbytes for d in (*left, *right))
-        n = meetings_for(len(left), len(right), size, config.get().partition_size)
+        n = meetings_to_look_up(left, right)
         return settled(self, self._built(by, n, only_left > 0, only_right > 0))
 
     def _built(self, by: Keys, n: int, only_left: bool, only_right: bool) -> Node:

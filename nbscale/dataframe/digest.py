@@ -12,17 +12,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nbscale import config
 from nbscale.dataframe.cuts import Cuts, sample_positions
 from nbscale.dataframe.keys import Keys, common_dtype, hashes
 from nbscale.dataframe.node import FrameAdaptive, FrameMap, row_bytes
 from nbscale.dataframe.project import narrowed
 from nbscale.dataframe.recut import cut_at
-from nbscale.dataframe.sampling import KeySample, samples_each
+from nbscale.dataframe.sampling import LOOKUP, KeySample, meetings_for, samples_each
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.record import record
 
-__all__ = ["Compares", "DigestIndex", "IndexDigest", "cut_like", "index_keys", "whole_digest"]
+__all__ = [
+    "Compares",
+    "DigestIndex",
+    "IndexDigest",
+    "cut_like",
+    "index_keys",
+    "meetings_to_look_up",
+    "whole_digest",
+]
 
 
 _MASK = (1 << 64) - 1
@@ -80,6 +89,12 @@ class _Digest:
         cuts = Cuts.of([a.take(at) for a in arrays])
         missing = any(bool(pd.isna(a).any()) for a in arrays)
         return IndexDigest(rows, (sums[0], sums[1]), row_bytes(value), cuts, missing)
+
+
+def meetings_to_look_up(left: Sequence[IndexDigest], right: Sequence[IndexDigest]) -> int:
+    """In how many partitions two sides meet to look labels up, hash tables included."""
+    nbytes = sum(part.nbytes + LOOKUP * part.rows for part in (*left, *right))
+    return meetings_for(len(left), len(right), nbytes, config.get().partition_size)
 
 
 def whole_digest(parts: Sequence[IndexDigest]) -> tuple[int, int, int]:

@@ -531,12 +531,16 @@ class FrameElementwise(ElementwiseMethods):
         columns
             A dict from old to new names, or a function of the old ones.
         errors
-            ``"raise"``: a KeyError for names that are not there.
+            ``"raise"``: a KeyError for names that are not there. ``"ignore"``: leave them.
 
         Raises
         ------
         KeyError
             If a name is not there and ``errors="raise"``.
+        TypeError
+            If ``axis`` or a mapper is given beside ``columns``, or nothing to rename.
+        ValueError
+            If ``errors`` is neither of the two.
         NotImplementedError
             If labels of rows are to be renamed.
 
@@ -547,6 +551,12 @@ class FrameElementwise(ElementwiseMethods):
         >>> df.rename(columns={"y": "z"}).columns.tolist()
         ['x', 'z']
         """
+        if errors not in ("ignore", "raise"):
+            raise ValueError(f"errors is 'ignore' or 'raise', not {errors!r}")
+        if columns is not None and axis is not None:
+            raise TypeError("axis goes with a mapper: use columns=... without axis")
+        if columns is not None and mapper is not None:
+            raise TypeError("rename takes a mapper with axis=1, or columns=..., not both")
         if columns is None and axis in (1, "columns"):
             columns, mapper = mapper, None
         if mapper is not None or index is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -17,6 +16,8 @@ __all__ = ["Project", "missing_column", "narrowed"]
 def missing_column(name: Any, columns: Sequence[Hashable]) -> KeyError:
     """The error for a column that is not there, with what is near it."""
     texts = [str(c) for c in columns]
+    import difflib  # noqa: PLC0415 - only what goes wrong needs it
+
     near = difflib.get_close_matches(str(name), texts, n=3)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     shown = ", ".join(texts[:20]) + (", ..." if len(texts) > 20 else "")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import difflib
 import glob
 import os
 import posixpath
@@ -188,6 +187,8 @@ def _nothing_matches(pattern: str) -> str:
         there = sorted(os.listdir(place or "."))
     except OSError:
         there = []
+    import difflib  # noqa: PLC0415 - only what goes wrong needs it
+
     near = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
     what = "no file matches" if _MAGIC.intersection(pattern) else "there is no file"
     message = f"{what} {pattern!r}"
