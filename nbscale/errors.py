@@ -25,9 +25,11 @@ import sysconfig
 from types import TracebackType
 
 __all__ = [
+    "BadFrame",
     "EngineError",
     "NbscaleError",
     "PlanNotice",
+    "RemoteError",
     "ResultTooLarge",
     "RunCancelled",
     "SourceChanged",
@@ -65,6 +67,14 @@ class Stuck(NbscaleError):
 
 class EngineError(NbscaleError):
     """An engine is unknown, missing, or was asked for something it cannot do."""
+
+
+class BadFrame(NbscaleError):
+    """A frame between processes is not what was sent; it was dropped unread."""
+
+
+class RemoteError(NbscaleError):
+    """A task raised something that cannot be brought to the kernel; the message carries its text."""
 
 
 class PlanNotice(UserWarning):

@@ -1,17 +1,18 @@
-"""Drives one scheduler for the engines inside the kernel: performs its actions, feeds it signals.
+"""Drives one scheduler: performs its actions, feeds it signals.
 
 Everything here happens on the loop's thread, but for what says otherwise. The driver decides
-nothing: the machine says what runs, the job says what there is to run.
+nothing: the machine says what runs, the job says what there is to run. Who runs tasks and where
+values lie is said by those made from it: ``KernelDriver`` for threads of this process, the pool's
+for others.
 """
 
 from __future__ import annotations
 
+import abc
 import collections
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nbscale.engines import inner
-from nbscale.engines.desk import Desk
 from nbscale.engines.loop import Loop, report_error
 from nbscale.engines.running import Running
 from nbscale.errors import Stuck
@@ -29,33 +30,20 @@ from nbscale.scheduler.protocol import (
     Report,
     Run,
     SetLimit,
-    SetQueue,
     Signal,
     Stop,
-    Stopped,
-    TaskDone,
     TaskFailed,
-    WorkerJoined,
-    WorkerLeft,
+    TaskId,
 )
 from nbscale.scheduler.protocol import (
     Deliver as Delivered,
 )
-from nbscale.store.base import KernelStore
 
 __all__ = ["Driver"]
 
-_GRACE = 0.25
-"""Seconds a task of a run that is over may go on before the run ends without it."""
 
-_AHEAD = 0.010
-"""Seconds of work handed out ahead to each worker."""
-
-_MOST_AHEAD = 64
-
-
-class Driver:
-    """One machine, its runs and its workers.
+class Driver(abc.ABC):
+    """One machine and its runs.
 
     Parameters
     ----------
@@ -63,40 +51,16 @@ class Driver:
         Whose thread everything happens on.
     limit
         Bytes that the work may use.
-    workers
-        How many tasks run at the same time.
-    store
-        Where values are kept.
-    relieve
-        Called with a run whose tasks do not stop: others must take the places of their threads.
-    ended
-        Called when a run has ended.
     """
 
-    def __init__(
-        self,
-        loop: Loop,
-        limit: int,
-        workers: int,
-        store: KernelStore,
-        relieve: Callable[[Running], None] | None = None,
-        ended: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, loop: Loop, limit: int) -> None:
         self._loop = loop
-        self.desk = Desk(lambda: loop.post(self._guarded, self._hear))
         self._limit = limit
-        self._store = store
-        self._relieve = relieve
-        self._ended = ended
         self._runs: dict[int, Running] = {}
         self._signals: collections.deque[Signal] = collections.deque()
-        self._wanted = workers
-        self._workers = 0
-        self._busy = 0
-        self._pace = 0.0
-        self._ahead = 2
         self._machine = self._new_machine()
         self._perform: Mapping[type[Any], Callable[[Any], None]] = {
+            Run: self._give,
             Stop: self._stop,
             Drop: self._drop,
             Delivered: self._delivered,
@@ -117,17 +81,47 @@ class Driver:
         """Stop a run."""
         self._loop.post(self._guarded, self._cancel, run)
 
-    def desert(self, run: Running) -> None:
-        """Stop a run for which nobody works any more."""
-        self._loop.post(self._guarded, self._desert, run)
-
-    def scale(self, workers: int) -> None:
-        """Change how many tasks run at the same time."""
-        self._loop.post(self._guarded, self._scale, workers)
-
     def cancel_all(self) -> None:
         """Stop every run."""
         self._loop.post(self._guarded, self._cancel_all)
+
+    # Who runs tasks, and where values lie -----------------------------------------------------
+
+    @abc.abstractmethod
+    def _new_machine(self) -> Machine:
+        """A machine that knows the workers there are; after a mistake, for the second time."""
+
+    @abc.abstractmethod
+    def _give(self, action: Run) -> None:
+        """Give a task to its worker."""
+
+    @abc.abstractmethod
+    def _stop(self, action: Stop) -> None:
+        """Make a worker give up a task."""
+
+    @abc.abstractmethod
+    def _drop(self, action: Drop) -> None:
+        """A value is needed no more."""
+
+    @abc.abstractmethod
+    def _delivered(self, action: Delivered) -> None:
+        """Give the user a value."""
+
+    @abc.abstractmethod
+    def _is_idle(self) -> bool:
+        """Whether nothing is under way that could still change anything."""
+
+    @abc.abstractmethod
+    def _grow(self, run: Running, reply: Any) -> Grown:
+        """Make the new stages of a run ready."""
+
+    @abc.abstractmethod
+    def _joined(self, run: Running) -> None:
+        """A run has begun."""
+
+    @abc.abstractmethod
+    def _left(self, run: Running) -> None:
+        """A run has ended: forget its values."""
 
     # The way in and out ---------------------------------------------------------------------
 
@@ -136,7 +130,7 @@ class Driver:
         try:
             call(*args)
             self._go()
-            if self._runs and not self._busy:
+            if self._runs and self._is_idle():
                 self._stuck()
         except BaseException as error:  # noqa: BLE001 - the runs' callers wait and must be told
             self._break(error)
@@ -148,66 +142,20 @@ class Driver:
                 self._do(action)
 
     def _do(self, action: Action) -> None:
-        if type(action) is Run:
-            _, stage, _ = action.task
-            self._busy += 1
-            self.desk.items.put((self._runs[action.task.run].works[stage], action))
-        else:
-            self._perform[type(action)](action)
+        self._perform[type(action)](action)
 
-    def _hear(self) -> None:
-        """Take the outcomes of tasks that are there; for later ones others get their turn first."""
-        desk = self.desk
-        desk.heard()
-        outcomes = desk.outcomes
-        handle = self._machine.handle
-        count, seconds = 0, 0.0
-        for _ in range(len(outcomes)):
-            work, action, size, took, error = outcomes.popleft()
-            run: Running = work.run
-            if run.over:
-                continue
-            if work.dead:
-                work.table.pop(action.task.task, None)
-                if run.stopping.pop(action.task, None) is not None:
-                    self._busy -= 1
-                    self._signals.append(Stopped(action.worker, action.task))
-            else:
-                self._busy -= 1
-                count += 1
-                seconds += took
-                if size is not None:
-                    if work.sizes is not None:
-                        work.sizes[action.task.task] = size
-                    for following in handle(TaskDone(action.worker, action.task, size[1])):
-                        self._do(following)
-                elif error is not None:
-                    run.errors[action.task] = error
-                    replan = isinstance(error, Replan)
-                    self._signals.append(TaskFailed(action.worker, action.task, replan))
-            if self._signals:
-                self._go()
-        if count:
-            self._adapt(seconds / count)
-        if outcomes:
-            desk.tell()
-
-    def _adapt(self, seconds: float) -> None:
-        """Hand out so many tasks ahead that each worker has some 10 ms of work, and at least two."""
-        self._pace = seconds if self._pace == 0.0 else 0.5 * (self._pace + seconds)
-        ahead = int(_AHEAD / self._pace) if self._pace > 0 else _MOST_AHEAD
-        ahead = min(max(ahead, 2), _MOST_AHEAD)
-        if ahead != self._ahead:
-            self._ahead = ahead
-            self._signals.append(SetQueue(ahead))
+    def _raised(self, run: Running, worker: int, task: TaskId, error: BaseException) -> None:
+        """A task raised."""
+        run.errors[task] = error
+        self._signals.append(TaskFailed(worker, task, isinstance(error, Replan)))
 
     # Runs -----------------------------------------------------------------------------------
 
     def _open(self, run: Running, reply: Reply, limit: int | None) -> None:
         if run.opened:
             return
-        inner.hold()
         self._runs[run.number] = run
+        self._joined(run)
         if limit is not None and limit != self._limit:
             self._limit = limit
             self._signals.append(SetLimit(limit))
@@ -224,7 +172,7 @@ class Driver:
                 self._signals.append(Grown(run.number, sealed=True))
             return
         try:
-            self._signals.append(run.grow(reply, self._store))
+            self._signals.append(self._grow(run, reply))
         except BaseException as error:  # noqa: BLE001 - such as: the result would not fit
             self._fail(run, error)
 
@@ -240,58 +188,7 @@ class Driver:
         for run in self._runs.values():
             self._cancel(run)
 
-    def _desert(self, run: Running) -> None:
-        run.deserted = True
-        self._cancel(run)
-        self._count_stopped(run)
-
-    def _count_stopped(self, run: Running) -> None:
-        """Take every task that was told to stop for stopped."""
-        for task, worker in run.stopping.items():
-            self._busy -= 1
-            self._signals.append(Stopped(worker, task))
-        run.stopping.clear()
-
-    def _scale(self, workers: int) -> None:
-        self._wanted = workers
-        while self._workers < self._wanted:
-            self._signals.append(WorkerJoined(self._workers))
-            self._workers += 1
-        # A worker leaves when it has nothing to do: one that leaves a task behind has died of it.
-        while not self._busy and self._workers > self._wanted:
-            self._workers -= 1
-            self._signals.append(WorkerLeft(self._workers))
-
     # Actions --------------------------------------------------------------------------------
-
-    def _stop(self, action: Stop) -> None:
-        run = self._runs[action.task.run]
-        work = run.works[action.task.stage]
-        if run.deserted:
-            self._busy -= 1
-            self._signals.append(Stopped(action.worker, action.task))
-            return
-        if not work.dead:  # so it was not taken back: the run itself ends
-            run.kill()
-            self._loop.after(_GRACE, self._guarded, self._overdue, run)
-        run.stopping[action.task] = action.worker
-
-    def _overdue(self, run: Running) -> None:
-        """Tasks of a run that ends were given their time: end it without them."""
-        if run.over:
-            return
-        if self._relieve is not None:
-            self._relieve(run)
-        self._count_stopped(run)
-
-    def _drop(self, action: Drop) -> None:
-        number, stage, task = action.task
-        run = self._runs.get(number)
-        if run is not None:
-            run.works[stage].table.pop(task, None)
-
-    def _delivered(self, action: Delivered) -> None:
-        """The task gave its value away itself, in its own thread: nothing is left to do."""
 
     def _report(self, action: Report) -> None:
         run = self._runs[action.run]
@@ -309,13 +206,8 @@ class Driver:
 
     def _close(self, run: Running, outcome: str, error: BaseException | None) -> None:
         del self._runs[run.number]
-        self._store.close_run(run.number)
-        inner.release()
+        self._left(run)
         run.finish(outcome, error)
-        if self._ended is not None:
-            self._ended()
-        if not self._busy:
-            self._scale(self._wanted)
 
     # What must not happen -------------------------------------------------------------------
 
@@ -335,11 +227,3 @@ class Driver:
             self._close(run, "failed", run.mistake(error))
         self._signals.clear()
         self._machine = self._new_machine()
-
-    def _new_machine(self) -> Machine:
-        machine = Machine(self._limit, queue=self._ahead)
-        self._workers = self._busy = 0
-        while self._workers < self._wanted:
-            machine.handle(WorkerJoined(self._workers))
-            self._workers += 1
-        return machine

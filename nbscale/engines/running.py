@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
-from nbscale.engines.base import Deliver, RunInfo, Ticket
+from nbscale.engines.base import Deliver, RunInfo, Take, Ticket
 from nbscale.engines.news import Wire
-from nbscale.engines.task import Work, explain
+from nbscale.engines.task import explain
 from nbscale.errors import NbscaleError, RunCancelled, Stuck, TaskMemoryError, WorkerLost
 from nbscale.events import Event, RunEnded, RunStarted, StageAdded
 from nbscale.graph.job import Done, Failure, Grow, Job, Observation, Replan, Reply
 from nbscale.graph.stage import Stage
 from nbscale.scheduler.protocol import End, Grown, Report, TaskId
-from nbscale.store.base import KernelStore
 
 __all__ = ["Running"]
 
 _numbers = itertools.count(1)
+
+Make: TypeAlias = Callable[[Stage, Take | None, Wire | None], Any]
+"""Makes a stage ready: a ``Work``, or what takes its place where values lie elsewhere."""
 
 
 class Running:
@@ -28,6 +31,8 @@ class Running:
     ----------
     number
         Its number in the machine; the number in events is that of its info.
+    info
+        What it is called.
     works
         Its stages.
     failure
@@ -52,13 +57,13 @@ class Running:
         ticket: Ticket,
     ) -> None:
         self.number = next(_numbers)
-        self.works: dict[int, Work] = {}
+        self.works: dict[int, Any] = {}
         self.failure: BaseException | None = None
         self.errors: dict[TaskId, BaseException] = {}
         self.stopping: dict[TaskId, int] = {}
         self.deserted = self.opened = self.over = False
         self._job = job
-        self._info = info
+        self.info = info
         self._deliver = deliver
         self._wire = wire
         self._engine = engine
@@ -72,16 +77,16 @@ class Running:
     def begin(self) -> None:
         """Say that it begins."""
         self.opened = True
-        info, now = self._info, time.monotonic()
+        info, now = self.info, time.monotonic()
         self._tell(RunStarted(info.run, now, info.what, self._engine, info.reason, info.place))
 
-    def grow(self, grow: Grow, store: KernelStore) -> Grown:
+    def grow(self, grow: Grow, make: Make) -> Grown:
         """Make new stages ready and forget those taken back; return what the machine is told."""
         for number in grow.retract:
             self.works[number].dead = True
             self._watches.pop(number, None)
         for stage in grow.stages:
-            self._add(stage, store)
+            self._add(stage, make)
         watches = []
         for watch in grow.watches:
             n = self.works[watch.stage].stage.n_tasks
@@ -92,11 +97,10 @@ class Running:
             self.number, grow.stages, tuple(watches), grow.sealed, grow.release, grow.retract
         )
 
-    def _add(self, stage: Stage, store: KernelStore) -> None:
-        run, number = self._info.run, stage.number
+    def _add(self, stage: Stage, make: Make) -> None:
+        run, number = self.info.run, stage.number
         take = None if stage.result is None else self._deliver(stage.result)
-        table = store.table(self.number, number)
-        self.works[number] = Work(self, run, stage, table, self.works, take, self._wire)
+        self.works[number] = make(stage, take, self._wire)
         edges = tuple(edge.producer for edge in stage.edges)
         self._tell(StageAdded(run, number, stage.name, stage.n_tasks, edges, stage.places))
 
@@ -109,9 +113,9 @@ class Running:
                 raise error
             seen = Failure(report.stage, report.failed.task, error)
         else:
-            table = self.works[report.stage].table
+            value = self.works[report.stage].value
             first = self._watches[report.stage]
-            seen = Observation(report.stage, tuple(table[i] for i in range(first)))
+            seen = Observation(report.stage, tuple(value(i) for i in range(first)))
         try:
             self.tell_sizes()
             return self._job.step(seen)
@@ -150,7 +154,7 @@ class Running:
     def mistake(self, error: BaseException) -> Stuck:
         """What the caller gets when nbscale itself made a mistake."""
         failure = Stuck(
-            f"nbscale made a mistake while running {self._info.what!r} "
+            f"nbscale made a mistake while running {self.info.what!r} "
             f"({type(error).__name__}: {error}); your data is not affected. Please report this"
         )
         failure.__cause__ = error
@@ -162,7 +166,7 @@ class Running:
             f"stage {n} ({work.stage.name}): {len(work.table)} of {work.stage.n_tasks} values"
             for n, work in self.works.items()
         )
-        return Stuck(f"nothing can move any more in {self._info.what!r}: {state}")
+        return Stuck(f"nothing can move any more in {self.info.what!r}: {state}")
 
     def finish(self, outcome: str, error: BaseException | None) -> None:
         """It is over: tell the observers, then whoever waits."""
@@ -170,7 +174,7 @@ class Running:
         self.kill()
         self.errors.clear()
         message = "" if error is None else f"{type(error).__name__}: {error}"
-        self._tell(RunEnded(self._info.run, time.monotonic(), outcome, message))
+        self._tell(RunEnded(self.info.run, time.monotonic(), outcome, message))
         self._ticket.finish(error)
 
 

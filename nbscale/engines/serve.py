@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from nbscale.engines import limits, loop
 from nbscale.engines.base import Deliver, RunInfo, Ticket, deadline
 from nbscale.engines.desk import Station, depth, work_off
-from nbscale.engines.driver import Driver
+from nbscale.engines.hands import KernelDriver
 from nbscale.engines.news import wire
 from nbscale.engines.running import Running
 from nbscale.events import Observer
@@ -29,7 +29,7 @@ class _Served(Ticket):
         super().__init__(self._open, self._stop)
         self._reply = job.step(None)
         # Work inside work shares the budget: what is outside it still holds memory.
-        self._driver = Driver(
+        self._driver = KernelDriver(
             loop.shared(),
             limits.budget() >> depth(),
             workers=1,

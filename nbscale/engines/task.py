@@ -86,6 +86,10 @@ class Work:
             for edge in stage.edges
         ]
 
+    def value(self, task: int) -> Any:
+        """The value of a task that is done."""
+        return self.table[task]
+
     def execute(self, task: int) -> Size:
         """Run a task, put its value where it belongs, and return its rows and bytes."""
         index = self._index(task)
@@ -155,7 +159,7 @@ def _plain(numbers: Iterable[int]) -> Iterable[int]:
     return numbers if isinstance(numbers, range) else map(int, numbers)
 
 
-def explain(error: BaseException, work: Work, task: int) -> None:
+def explain(error: BaseException, work: Any, task: int) -> None:
     """Add a note to the error of a task: which operation, where the user wrote it, which part."""
     number = error.__dict__.pop("__nbscale_step__", None)
     steps = work.stage.program.steps

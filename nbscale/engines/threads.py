@@ -25,7 +25,7 @@ from nbscale.engines.base import (
     forbid_here,
 )
 from nbscale.engines.desk import Desk, Station, depth, work_off
-from nbscale.engines.driver import Driver
+from nbscale.engines.hands import KernelDriver
 from nbscale.engines.news import wire
 from nbscale.engines.running import Running
 from nbscale.engines.serve import serve
@@ -106,7 +106,7 @@ class ThreadsEngine(Engine):
         self._store = KernelStore()
         self._tickets: weakref.WeakSet[Ticket] = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._driver: Driver | None = None
+        self._driver: KernelDriver | None = None
         self._crew: _Crew | None = None
         self._scaled: int | None = None
         self._pid = os.getpid()
@@ -117,9 +117,9 @@ class ThreadsEngine(Engine):
             if self._driver is None:
                 self._start()
 
-    def _start(self) -> Driver:
+    def _start(self) -> KernelDriver:
         count = self._scaled or limits.workers()
-        driver = Driver(
+        driver = KernelDriver(
             loop.shared(), limits.budget() // _SHARE, count, self._store, relieve=self._relieve
         )
         self._crew = _Crew(driver.desk)
@@ -176,7 +176,7 @@ class ThreadsEngine(Engine):
             if self._driver is not None:
                 self._fit(self._driver)
 
-    def _fit(self, driver: Driver) -> None:
+    def _fit(self, driver: KernelDriver) -> None:
         """Have as many threads as the settings say now."""
         count = self._scaled or limits.workers()
         if self._crew is not None and count != self._crew.count:

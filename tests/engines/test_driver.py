@@ -13,7 +13,7 @@ import pytest
 
 from nbscale import config
 from nbscale.engines.base import RunInfo, load_engine
-from nbscale.engines.driver import Driver
+from nbscale.engines.hands import KernelDriver
 from nbscale.engines.running import Running
 from nbscale.engines.task import Work
 from nbscale.errors import NbscaleError, RunCancelled, Stuck, TaskMemoryError, WorkerLost
@@ -212,7 +212,7 @@ class Posts:
 
 def test_outcomes_that_come_while_others_are_heard_wait_for_their_turn():
     loop = Posts()
-    driver = Driver(loop, 10**9, 1, KernelStore())
+    driver = KernelDriver(loop, 10**9, 1, KernelStore())
     running = Running(plain(), RunInfo(1), Results(), None, "test", None)
     running.over = True  # so that an outcome is only counted
     work = Work(running, 1, stage(0, 9, lambda index: 0), {}, {}, None, None)

@@ -1,0 +1,1 @@
+"""Frames between processes: signed, numbered, and checked before anybody looks inside."""

@@ -1,0 +1,57 @@
+"""What a frame protects from."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from nbscale.comm.frame import Inbound, Outbound
+from nbscale.errors import BadFrame
+
+KEY = os.urandom(32)
+
+
+def ends(way=b"kernel>1", key=KEY):
+    return Outbound(key, way), Inbound(KEY, b"kernel>1")
+
+
+def test_frames_come_out_as_they_went_in():
+    out, into = ends()
+    for payload in (b"", b"x", os.urandom(1000), os.urandom(200_000)):
+        assert bytes(into.open(out.seal(payload))) == payload
+
+
+def test_every_changed_byte_is_found():
+    out, into = ends()
+    frame = out.seal(b"payload")
+    for at in range(len(frame)):
+        changed = bytearray(frame)
+        changed[at] ^= 1
+        with pytest.raises(BadFrame):
+            into.open(bytes(changed))
+    assert bytes(into.open(frame)) == b"payload"
+
+
+@pytest.mark.parametrize("length", [0, 10, 51, 52, 58])
+def test_a_cut_frame(length):
+    out, into = ends()
+    with pytest.raises(BadFrame):
+        into.open(out.seal(b"payload")[:length])
+
+
+def test_sent_again_or_out_of_turn():
+    out, into = ends()
+    first, second = out.seal(b"1"), out.seal(b"2")
+    with pytest.raises(BadFrame, match="number 1"):
+        into.open(second)
+    into.open(first)
+    with pytest.raises(BadFrame, match="number 0"):
+        into.open(first)
+    assert bytes(into.open(second)) == b"2"
+
+
+def test_for_another_or_by_another():
+    for other, _ in (ends(b"kernel>2"), ends(b"1>kernel"), ends(key=b"guessed")):
+        with pytest.raises(BadFrame, match="signature"):
+            ends()[1].open(other.seal(b"payload"))

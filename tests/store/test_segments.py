@@ -1,0 +1,123 @@
+"""Shared memory: what is granted never overlaps, comes back, and says when it is misused."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import weakref
+
+import pytest
+
+from nbscale.errors import Stuck
+from nbscale.store.segments import COMMON, LARGE, Maps, Segments, make_segment
+
+
+@pytest.fixture
+def segments():
+    made = Segments(spare=0)
+    yield made
+    made.close()
+
+
+def maps_of(segments):
+    return Maps(lambda number: os.dup(segments.fd(number)))
+
+
+def test_what_is_written_there_is_read_here(segments):
+    maps = maps_of(segments)
+    for nbytes in (1, 1000, LARGE + 1):
+        extent = segments.grant(nbytes)
+        maps.write(extent)[:] = os.urandom(nbytes)
+        assert bytes(segments.view(extent)) == bytes(maps.read(extent))
+
+
+def test_a_reader_cannot_write(segments):
+    with pytest.raises(TypeError):
+        maps_of(segments).read(segments.grant(10))[0] = 1
+
+
+@pytest.mark.parametrize("side", ["kernel", "worker"])
+def test_a_private_map_is_seen_by_nobody_else(segments, side):
+    extent = segments.grant(100_000)
+    segments.view(extent)[:] = b"a" * 100_000
+    held, view = (segments if side == "kernel" else maps_of(segments)).private(extent)
+    view[:] = b"b" * 100_000
+    assert bytes(segments.view(extent)) == b"a" * 100_000
+    gone = weakref.ref(held)
+    del held, view
+    gc.collect()
+    assert gone() is None
+
+
+def test_an_old_extent_is_a_named_error(segments):
+    maps = maps_of(segments)
+    old = segments.grant(100)
+    maps.read(old)
+    segments.free(old)
+    new = segments.grant(100)
+    assert (new.segment, new.start) == (old.segment, old.start)
+    for look in (segments.view, segments.hold, segments.free, maps.read, maps.check):
+        with pytest.raises(Stuck):
+            look(old)
+    maps.check(new)
+
+
+def test_what_is_held_is_not_used_again(segments):
+    extent = segments.grant(100)
+    segments.hold(extent)
+    segments.free(extent)
+    assert segments.view(extent) is not None
+    segments.release(extent)
+    with pytest.raises(Stuck):
+        segments.view(extent)
+
+
+def test_what_was_not_used_comes_back(segments):
+    extent = segments.shrink(segments.grant(1 << 20), 10)
+    assert segments.nbytes == 10
+    assert segments.grant(10).start < extent.start + 1000
+
+
+def test_a_segment_made_elsewhere(segments):
+    fd = make_segment(64 + 5)
+    os.pwrite(fd, b"hello", 64)
+    extent = segments.adopt(1 << 40, fd, 5)
+    assert bytes(segments.view(extent)) == b"hello"
+    segments.free(extent)
+    assert len(segments) == 0
+
+
+def mark(segments, extent, byte):
+    view = segments.view(extent)
+    if len(view):
+        view[0] = view[-1] = byte
+
+
+def test_no_two_overlap_and_all_comes_back():
+    chance = random.Random(0)
+    closed = []
+    segments = Segments(spare=3 * LARGE, retired=closed.append)
+    live = []
+    for _ in range(3000):
+        if live and chance.random() < 0.5:
+            extent, byte = live.pop(chance.randrange(len(live)))
+            view = segments.view(extent)
+            assert not len(view) or (view[0], view[-1]) == (byte, byte)
+            segments.free(extent)
+        else:
+            nbytes = chance.choice([0, 1, 63, 64, 65, 5000, 1 << 20, LARGE, 2 * LARGE])
+            extent = segments.grant(nbytes, lasting=chance.random() < 0.2)
+            if chance.random() < 0.5:
+                extent = segments.shrink(extent, min(nbytes, 64))
+            byte = chance.randrange(256)
+            mark(segments, extent, byte)
+            live.append((extent, byte))
+        assert segments.nbytes == sum(extent.nbytes for extent, _ in live)
+    for extent, _ in live:
+        segments.free(extent)
+    assert (segments.nbytes, len(segments)) == (0, 0)
+    assert closed
+    assert sum(s.nbytes for s in segments._segments.values()) < 60 * COMMON
+    segments.close()
+    assert not segments._segments
