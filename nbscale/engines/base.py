@@ -28,7 +28,9 @@ __all__ = [
     "Take",
     "Ticket",
     "deadline",
+    "enter",
     "forbid_here",
+    "inside",
     "load_engine",
     "serving",
 ]
@@ -348,6 +350,19 @@ def forbid_here() -> None:
             f"nothing can be computed on the thread that {what}, since the run would wait for "
             "that thread; keep what you need and compute it in the cell or the script"
         )
+
+
+_inside: list[str] = []
+
+
+def enter(what: str) -> None:
+    """Say that this whole process is one that runs tasks for another: work in it stays in it."""
+    _inside.append(what)
+
+
+def inside() -> str:
+    """What this process is to another, if it runs tasks for one; else ''."""
+    return _inside[-1] if _inside else ""
 
 
 def deadline(timeout: float | None) -> Callable[[], float | None]:

@@ -11,7 +11,7 @@ from nbscale.graph.axismap import Each
 from nbscale.graph.stage import Edge, Stage
 from nbscale.store.base import Size, Table, measure
 
-__all__ = ["Work", "explain"]
+__all__ = ["Work", "explain", "index_of", "is_straight", "reads_of"]
 
 Feed: TypeAlias = Callable[[int], Any]
 """One input of a task, from the task's number."""
@@ -80,7 +80,7 @@ class Work:
         measured = stage.value_of and stage.n_tasks <= _MOST_SIZES
         self.sizes: dict[int, Size] | None = {} if measured else None
         self._program = stage.program
-        self._index = _index(stage)
+        self._index = index_of(stage)
         self._feeds = [
             _feed(stage, edge, self if edge.producer == stage.number else producers[edge.producer])
             for edge in stage.edges
@@ -101,7 +101,7 @@ class Work:
         return measure(value)
 
 
-def _index(stage: Stage) -> Callable[[int], tuple[int, ...]]:
+def index_of(stage: Stage) -> Callable[[int], tuple[int, ...]]:
     """The original coordinates of a task."""
     if len(stage.axes) != 1:
         return stage.index
@@ -113,7 +113,7 @@ def _index(stage: Stage) -> Callable[[int], tuple[int, ...]]:
 
 def _feed(stage: Stage, edge: Edge, producer: Work) -> Feed:
     """How a task gets the values of one edge."""
-    reads = _reads(stage, edge, producer.stage)
+    reads = reads_of(stage, edge, producer.stage)
     value: Callable[[int], Any] = producer.table.__getitem__
     if edge.pieces:
         table = producer.table
@@ -125,7 +125,7 @@ def _feed(stage: Stage, edge: Edge, producer: Work) -> Feed:
             return lambda task: _pieces(table, reads(task), piece(task))
         return lambda task: (table[j][n] for n in (piece(task),) for j in reads(task))
     if edge.delivery == "one":
-        if _is_straight(stage, edge, producer.stage):
+        if is_straight(stage, edge, producer.stage):
             return value
         return lambda task: value(next(iter(reads(task))))
     if edge.delivery == "list":
@@ -137,7 +137,7 @@ def _pieces(table: Table, producers: Iterable[int], piece: int) -> list[Any]:
     return [table[j][piece] for j in producers]
 
 
-def _is_straight(stage: Stage, edge: Edge, producer: Stage) -> bool:
+def is_straight(stage: Stage, edge: Edge, producer: Stage) -> bool:
     """Whether a task reads the producer's task of the same flat number."""
     return (
         edge.axes == tuple(range(len(stage.grid)))
@@ -146,7 +146,7 @@ def _is_straight(stage: Stage, edge: Edge, producer: Stage) -> bool:
     )
 
 
-def _reads(stage: Stage, edge: Edge, producer: Stage) -> Callable[[int], Iterable[int]]:
+def reads_of(stage: Stage, edge: Edge, producer: Stage) -> Callable[[int], Iterable[int]]:
     """The producer's tasks that a task reads over an edge, as plain integers."""
     if len(stage.grid) == 1 and edge.axes == (0,):
         inputs = edge.maps[0].inputs

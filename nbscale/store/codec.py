@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from nbscale.record import record
 
-__all__ = ["Encoded", "decode", "decode_piece", "encode", "encode_pieces"]
+__all__ = ["Encoded", "decode", "decode_piece", "decode_pieces", "encode", "encode_pieces"]
 
 Dumps: TypeAlias = Callable[..., bytes]
 """Like ``pickle.dumps``: takes ``protocol`` and ``buffer_callback``."""
@@ -121,6 +121,12 @@ def decode_piece(data: memoryview, piece: int) -> Any:
         raise IndexError(f"piece {piece} of {n}")
     start, end = struct.unpack_from("<2Q", data, 8 * (piece + 1))
     return decode(data[start:end])
+
+
+def decode_pieces(data: memoryview) -> list[Any]:
+    """All values of bytes made by ``encode_pieces``."""
+    (n,) = _WORD.unpack_from(data)
+    return [decode_piece(data, piece) for piece in range(n)]
 
 
 def _aligned(offset: int) -> int:

@@ -1,0 +1,478 @@
+"""Drives a scheduler whose tasks are run by the processes of a pool."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import sys
+from typing import Any
+
+from nbscale.engines.driver import Driver
+from nbscale.engines.local import failure
+from nbscale.engines.local.pool import Pool
+from nbscale.engines.local.remote import Remote
+from nbscale.engines.local.worker import INLINE
+from nbscale.engines.loop import Loop
+from nbscale.engines.running import Running
+from nbscale.events import TaskEnded, TaskStarted
+from nbscale.graph.job import Grow
+from nbscale.graph.stage import Stage
+from nbscale.scheduler.machine import Machine
+from nbscale.scheduler.protocol import (
+    Deliver,
+    Drop,
+    Grown,
+    Run,
+    SetQueue,
+    Stop,
+    Stopped,
+    TaskDone,
+    TaskId,
+    WorkerJoined,
+    WorkerLeft,
+)
+from nbscale.store.codec import encode
+from nbscale.store.segments import Extent, Segments
+
+__all__ = ["PoolDriver"]
+
+GRACE = 1.0
+"""Seconds a task has after SIGINT before its worker is killed."""
+
+_AHEAD = 0.010
+"""Seconds of work handed out ahead to each worker."""
+
+_MOST_AHEAD = 2000
+
+_MOST_LOST = 3
+"""A pool that loses so many workers in turn before they are ready cannot be started."""
+
+_BLOB = 64 << 10
+"""Bytes up to which a program travels in a message."""
+
+_SPARE = 256 << 20
+"""Bytes of large segments that are kept for the next use."""
+
+
+class _Mail:
+    """What is to be sent to a worker."""
+
+    __slots__ = ("forget", "interrupt", "stages", "stop", "tasks")
+
+    def __init__(self) -> None:
+        self.stages: list[Any] = []
+        self.tasks: list[Any] = []
+        self.stop: list[tuple[int, int]] = []
+        self.forget: tuple[list[int], list[int]] = ([], [])
+        self.interrupt = False
+
+    def messages(self) -> list[Any]:
+        found: list[Any] = list(self.stages)
+        if self.forget[0] or self.forget[1]:
+            found.append(("forget", *self.forget))
+        if self.tasks:
+            found.append(("tasks", self.tasks))
+        if self.stop:
+            found.append(("stop", self.stop))
+        return found
+
+
+class PoolDriver(Driver):
+    """One machine, its runs, and a pool of processes.
+
+    Parameters
+    ----------
+    loop
+        Whose thread everything happens on.
+    limit
+        Bytes that the work may use.
+    workers
+        How many processes run tasks.
+    """
+
+    def __init__(self, loop: Loop, limit: int, workers: int) -> None:
+        self.pool = Pool(loop, self._worker_joined, self._worker_left, self._heard, self._broken)
+        self.segments = Segments(_SPARE, self._retired)
+        self._wanted = workers
+        self._keys = itertools.count(1)
+        self._stages: dict[int, Remote] = {}
+        self._mail: dict[int, _Mail] = {}
+        self._given: dict[int, dict[tuple[int, int], Extent | None]] = {}
+        self._leases: dict[int, list[Extent]] = {}
+        self._busy = 0
+        self._pace = 0.0
+        self._ahead = 2
+        self._lost = 0
+        self._flushing = False
+        super().__init__(loop, limit)
+
+    # From any thread ------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the processes; returns at once."""
+        self._loop.post(self._guarded, self._fill)
+
+    def close(self, closed: Any) -> None:
+        """End the processes and give everything back, then call ``closed``."""
+        self._loop.post(self._close_all, closed)
+
+    def scale(self, workers: int) -> None:
+        """Change how many processes run tasks."""
+        self._loop.post(self._guarded, self._scale, workers)
+
+    # The way in and out ---------------------------------------------------------------------
+
+    def _guarded(self, call: Any, *args: Any) -> None:
+        super()._guarded(call, *args)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what is to be sent."""
+        while self._mail:
+            number, mail = self._mail.popitem()
+            messages = mail.messages()
+            if messages:
+                self.pool.send(number, messages)
+            if mail.interrupt:
+                self.pool.interrupt(number)
+
+    def _to(self, number: int) -> _Mail:
+        mail = self._mail.get(number)
+        if mail is None:
+            mail = self._mail[number] = _Mail()
+        return mail
+
+    # Tasks ----------------------------------------------------------------------------------
+
+    def _give(self, action: Run) -> None:
+        number, stage, task = action.task
+        remote = self._runs[number].works[stage]
+        worker = action.worker
+        mail = self._to(worker)
+        if worker not in remote.known:
+            remote.known.add(worker)
+            mail.stages.append(self._introduced(remote, worker))
+        inputs = remote.inputs(task)
+        for refs in inputs:
+            if type(refs) is not bytes:
+                self._show(refs, worker)
+        grant = self._grant(remote)
+        if grant is not None:
+            self.pool.show(worker, grant.segment, self.segments.fd(grant.segment))
+        self._given[worker][remote.key, task] = grant
+        self._busy += 1
+        room = None if grant is None else tuple(grant)
+        mail.tasks.append((remote.key, task, remote.index(task), inputs, room))
+
+    def _introduced(self, remote: Remote, worker: int) -> Any:
+        """The message that tells a worker of a stage."""
+        blob, stage = remote.blob, remote.stage
+        if type(blob) is tuple:
+            self._show(blob, worker)
+        deliveries = tuple(edge.delivery for edge in stage.edges)
+        return ("stage", remote.key, blob, deliveries, remote.in_pieces, stage.user_code)
+
+    def _show(self, refs: Any, worker: int) -> None:
+        """Give a worker the descriptors of what its references lie in."""
+        if type(refs) is list:
+            for ref in refs:
+                if type(ref) is tuple:
+                    self._show(ref, worker)
+        elif type(refs) is tuple:
+            if len(refs) == 2:
+                self._show(refs[0], worker)
+            else:
+                self.pool.show(worker, refs[0], self.segments.fd(refs[0]))
+
+    def _grant(self, remote: Remote) -> Extent | None:
+        """Memory for what a task will make, as far as that is known."""
+        expected = remote.expected
+        if expected is None or expected <= INLINE:
+            return None
+        lasting = remote.stage.keep or remote.stage.result is not None
+        return self.segments.grant(int(expected * 1.1) + 4096, lasting=lasting)
+
+    def _is_idle(self) -> bool:
+        return not self._busy and not self.pool.starting
+
+    def _heard(self, number: int, messages: list[Any]) -> None:
+        self._guarded(self._hear, number, messages)
+
+    def _hear(self, number: int, messages: list[Any]) -> None:
+        for message in messages:
+            kind = message[0]
+            if kind == "done":
+                self._take(number, message[1])
+            elif kind == "released":
+                for extent in message[1]:
+                    self._unlease(number, Extent(*extent))
+            elif kind == "print":
+                _, _, stream, text = message
+                getattr(sys, stream).write(text)
+
+    def _take(self, number: int, items: list[Any]) -> None:
+        """Take what became of tasks."""
+        given = self._given[number]
+        handle = self._machine.handle
+        count, seconds = 0, 0.0
+        for item in items:
+            key, task = item[0], item[1]
+            remote = self._stages[key]
+            grant = given.pop((key, task))
+            run = remote.run
+            self._busy -= 1
+            name = TaskId(run.number, remote.stage.number, task)
+            if len(item) == 8:
+                value = self._stored(number, item[6], grant)
+                start, stop, rows, nbytes, held = item[2], item[3], item[4], item[5], item[7]
+                if held is not None:
+                    self._lease(number, held)
+                count += 1
+                seconds += stop - start
+                self._tell(remote, task, number, start, stop, nbytes, None)
+                if run.over:
+                    _free(self.segments, value)
+                    self._signals.append(Stopped(number, name))
+                else:
+                    if remote.sizes is not None:
+                        remote.sizes[task] = (rows, nbytes)
+                    size = _size(value)
+                    remote.expect(size)
+                    if task in remote.table:
+                        _free(self.segments, value)  # another worker was first
+                    else:
+                        remote.table[task] = value
+                    for following in handle(TaskDone(number, name, nbytes)):
+                        self._do(following)
+            else:
+                if grant is not None:
+                    self.segments.free(grant)
+                if len(item) == 5 and not run.over:
+                    error = failure.unpack(item[4])
+                    self._tell(remote, task, number, item[2], item[3], 0, error)
+                    self._raised(run, number, name, error)
+                else:
+                    self._signals.append(Stopped(number, name))
+            if self._signals:
+                self._go()
+        if count:
+            self._adapt(seconds / count)
+
+    def _stored(self, number: int, kept: Any, grant: Extent | None) -> Any:
+        """The handle of a value, from where its worker says that it put it."""
+        if type(kept) is not tuple:
+            if grant is not None:
+                self.segments.free(grant)
+            return kept
+        if kept[0] == "grant":
+            assert grant is not None
+            extent = self.segments.shrink(grant, kept[1])
+        else:
+            if grant is not None:
+                self.segments.free(grant)
+            segment, fd = self.pool.receive(number)
+            assert segment == kept[3]
+            extent = self.segments.adopt(segment, fd, kept[1])
+        return (*extent, True) if kept[2] == "pieces" else tuple(extent)
+
+    def _tell(
+        self,
+        remote: Remote,
+        task: int,
+        worker: int,
+        start: float,
+        stop: float,
+        nbytes: int,
+        error: BaseException | None,
+    ) -> None:
+        wire = remote.wire
+        if wire is not None:
+            stage, run = remote.stage.number, remote.number
+            name = None if error is None else type(error).__name__
+            wire.put(TaskStarted(run, stage, task, worker, start))
+            wire.put(TaskEnded(run, stage, task, worker, start, stop, nbytes, name))
+
+    def _adapt(self, seconds: float) -> None:
+        """Hand out so many tasks ahead that each worker has some 10 ms of work, and at least two."""
+        self._pace = seconds if self._pace == 0.0 else 0.5 * (self._pace + seconds)
+        ahead = int(_AHEAD / self._pace) if self._pace > 0 else _MOST_AHEAD
+        ahead = min(max(ahead, 2), _MOST_AHEAD)
+        if not 0.8 * self._ahead < ahead < 1.25 * self._ahead:
+            self._ahead = ahead
+            self._signals.append(SetQueue(ahead))
+
+    def _stop(self, action: Stop) -> None:
+        number, stage, task = action.task
+        key = self._runs[number].works[stage].key
+        worker = action.worker
+        mail = self._to(worker)
+        if not mail.interrupt:
+            mail.interrupt = True
+            self._loop.after(GRACE, self._guarded, self._overdue, worker, mail.stop)
+        mail.stop.append((key, task))
+
+    def _overdue(self, worker: int, told: list[tuple[int, int]]) -> None:
+        """Tasks that were told to stop had their time."""
+        given = self._given.get(worker)
+        if given is not None and any(task in given for task in told):
+            self.pool.kill(worker)
+
+    # Values ---------------------------------------------------------------------------------
+
+    def _drop(self, action: Drop) -> None:
+        number, stage, task = action.task
+        run = self._runs.get(number)
+        if run is not None:
+            run.works[stage].drop(task)
+
+    def _delivered(self, action: Deliver) -> None:
+        number, stage, task = action.task
+        run = self._runs[number]
+        try:
+            run.works[stage].give(task)
+        except BaseException as error:  # noqa: BLE001 - such as: there is no room for it
+            self._fail(run, error)
+
+    def _lease(self, number: int, held: list[Any]) -> None:
+        for one in held:
+            extent = Extent(*one)
+            self.segments.hold(extent)
+            self._leases[number].append(extent)
+
+    def _unlease(self, number: int, extent: Extent) -> None:
+        self._leases[number].remove(extent)
+        self.segments.release(extent)
+
+    def _retired(self, segment: int) -> None:
+        for number in self.pool.forget(segment):
+            self._to(number).forget[1].append(segment)
+
+    # Runs -----------------------------------------------------------------------------------
+
+    def _grow(self, run: Running, reply: Grow) -> Grown:
+        def make(stage: Stage, take: Any, wire: Any) -> Remote:
+            remote = Remote(run, next(self._keys), stage, self.segments, take, wire)
+            self._stages[remote.key] = remote
+            remote.blob = self._blob(stage)
+            return remote
+
+        return run.grow(reply, make)
+
+    def _blob(self, stage: Stage) -> Any:
+        """A stage's program as workers get it: bytes, or an extent that all of them map."""
+        import cloudpickle  # noqa: PLC0415 - 10 ms that are paid with the first run
+
+        encoded = encode(stage.program, cloudpickle.dumps)
+        if encoded.nbytes <= _BLOB:
+            return encoded.to_bytes()
+        extent = self.segments.grant(encoded.nbytes, lasting=True)
+        encoded.write(self.segments.view(extent))
+        return tuple(extent)
+
+    def _joined(self, run: Running) -> None:
+        self._fill()
+
+    def _left(self, run: Running) -> None:
+        for remote in run.works.values():
+            remote.close()
+            del self._stages[remote.key]
+            for number in remote.known:
+                if number in self._given:
+                    self._to(number).forget[0].append(remote.key)
+
+    # Workers --------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Have as many workers as are wanted."""
+        while len(self.pool.numbers) < self._wanted:
+            self.pool.fork()
+
+    def _scale(self, workers: int) -> None:
+        self._wanted = workers
+        self._fill()
+        if not self._busy:
+            for number in self.pool.numbers[workers:]:
+                self.pool.kill(number)
+
+    def _worker_joined(self, number: int) -> None:
+        self._lost = 0
+        self._given[number] = {}
+        self._leases[number] = []
+        self._guarded(self._signals.append, WorkerJoined(number))
+
+    def _worker_left(self, number: int, code: int) -> None:
+        self._guarded(self._gone, number, code)
+
+    def _gone(self, number: int, code: int) -> None:
+        """A worker has died."""
+        self._mail.pop(number, None)
+        given = self._given.pop(number, None)
+        if given is None:
+            self._lost += 1
+            if self._lost >= _MOST_LOST:
+                self._lost = 0
+                msg = f"workers end before they are ready, the last one {_cause(code)}"
+                raise RuntimeError(msg)
+        else:
+            self._busy -= len(given)
+            for grant in given.values():
+                if grant is not None:
+                    self.segments.free(grant)
+            for extent in self._leases.pop(number):
+                self.segments.release(extent)
+            self._signals.append(WorkerLeft(number))
+        if self._runs:
+            self._fill()
+
+    def _broken(self, error: BaseException) -> None:
+        """The zygote is gone, and all workers with it."""
+        self._guarded(self._all_gone, error)
+
+    def _all_gone(self, error: BaseException) -> None:
+        for number in list(self._given):
+            self._gone(number, -signal.SIGKILL)
+        self._lost += 1
+        if self._lost >= _MOST_LOST:
+            self._lost = 0
+            raise error
+
+    def _close_all(self, closed: Any) -> None:
+        try:
+            self._mail.clear()
+            for run in list(self._runs.values()):
+                self._close(run, "cancelled", run.mistake(RuntimeError("the pool was closed")))
+            self.pool.close()
+            self.segments.close()
+        finally:
+            closed()
+
+    def _new_machine(self) -> Machine:
+        """After a mistake nobody knows what workers are at: they are replaced."""
+        for number in self.pool.numbers:
+            self.pool.kill(number)
+        machine = Machine(self._limit, queue=self._ahead)
+        self._given.clear()
+        self._leases.clear()
+        self._mail.clear()
+        self._busy = 0
+        return machine
+
+
+def _size(handle: Any) -> int:
+    """Bytes of a value as it is kept."""
+    if type(handle) is tuple:
+        nbytes: int = handle[2]
+        return nbytes
+    return len(handle) if type(handle) is bytes else sum(map(len, handle))
+
+
+def _free(segments: Segments, handle: Any) -> None:
+    if type(handle) is tuple:
+        segments.free(Extent(*handle[:4]))
+
+
+def _cause(code: int) -> str:
+    """What a process died of."""
+    if code < 0:
+        return f"of signal {signal.Signals(-code).name}"
+    return f"with exit code {code}"

@@ -1,0 +1,94 @@
+"""What a task raised, as bytes: its type, what it carries, its causes, and where it was raised."""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeAlias
+
+from nbscale.errors import RemoteError
+
+__all__ = ["pack", "unpack"]
+
+_MOST_CAUSES = 20
+
+Link: TypeAlias = tuple[bytes | None, str, Any, int | None, int | None, bool]
+"""An exception pickled or None, its text, its trace, and which links are cause and context."""
+
+
+def pack(error: BaseException, dumps: Callable[..., bytes]) -> bytes:
+    """Make bytes of an exception, its causes and contexts, and their traces.
+
+    One that cannot be pickled and read again is brought as its text.
+    """
+    chain: list[BaseException] = []
+    _collect(error, chain)
+    places = {id(one): at for at, one in enumerate(chain)}
+    links: list[Link] = []
+    for one in chain:
+        text = "".join(traceback.format_exception_only(one)).strip()
+        links.append(
+            (
+                _pickled(one, dumps),
+                text,
+                _trace(one.__traceback__),
+                places.get(id(one.__cause__)),
+                places.get(id(one.__context__)),
+                one.__suppress_context__,
+            )
+        )
+    return pickle.dumps(links, protocol=5)
+
+
+def _collect(error: BaseException, chain: list[BaseException]) -> None:
+    waiting: list[BaseException | None] = [error]
+    while waiting and len(chain) < _MOST_CAUSES:
+        one = waiting.pop()
+        if one is not None and not any(one is other for other in chain):
+            chain.append(one)
+            waiting += [one.__context__, one.__cause__]
+
+
+def _pickled(error: BaseException, dumps: Callable[..., bytes]) -> bytes | None:
+    try:
+        data = dumps(error, protocol=5)
+        again = pickle.loads(data)
+    except BaseException:  # noqa: BLE001 - whatever it is: it cannot be brought
+        return None
+    return data if type(again).__name__ == type(error).__name__ else None
+
+
+def _trace(trace: TracebackType | None) -> Any:
+    if trace is None:
+        return None
+    import tblib  # noqa: PLC0415 - only what goes wrong needs it
+
+    return tblib.Traceback(trace).to_dict()
+
+
+def unpack(data: bytes) -> BaseException:
+    """The exception of bytes made by ``pack`` in a process of ours."""
+    links: list[Link] = pickle.loads(data)
+    errors = [_unpickled(pickled, text, trace) for pickled, text, trace, *_ in links]
+    for error, (_, _, _, cause, context, suppress) in zip(errors, links, strict=True):
+        if cause is not None:
+            error.__cause__ = errors[cause]
+        if context is not None:
+            error.__context__ = errors[context]
+        error.__suppress_context__ = suppress
+    return errors[0]
+
+
+def _unpickled(pickled: bytes | None, text: str, trace: Any) -> BaseException:
+    error: BaseException
+    try:
+        error = RemoteError(text) if pickled is None else pickle.loads(pickled)
+    except BaseException as mistake:  # noqa: BLE001 - it could be read there, but not here
+        error = RemoteError(f"{text} (it cannot be read here: {mistake})")
+    if trace is not None:
+        import tblib  # noqa: PLC0415 - only what goes wrong needs it
+
+        error.__traceback__ = tblib.Traceback.from_dict(trace).as_traceback()
+    return error

@@ -1,0 +1,151 @@
+"""A stage whose tasks are run by other processes: where its values lie, how a task names its inputs.
+
+The value of a task is kept as a **handle**, made by the worker that ran it:
+
+- ``bytes``: the value, pickled, when it is small;
+- ``[bytes, ...]``: the pieces of a small value whose readers want one each;
+- ``(segment, start, nbytes, generation)``: an extent of shared memory that holds the value;
+- ``(segment, start, nbytes, generation, True)``: one that holds pieces.
+
+A task gets **references**: a handle as it is, the bytes of a piece, an extent and the number of a
+piece in it, or ``(handle, piece)`` when the value was not kept in pieces.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from nbscale.engines.base import Take
+from nbscale.engines.news import Wire
+from nbscale.engines.running import Running
+from nbscale.engines.task import index_of, is_straight, reads_of
+from nbscale.graph.stage import Edge, Stage
+from nbscale.store.base import Size
+from nbscale.store.codec import decode, decode_pieces
+from nbscale.store.segments import Extent, Segments
+
+__all__ = ["Handle", "Remote"]
+
+Handle: TypeAlias = Any
+"""See above."""
+
+_MOST_SIZES = 1 << 16
+
+
+class Remote:
+    """A stage of a run, made ready for its tasks to be run elsewhere.
+
+    Attributes
+    ----------
+    run, stage, take, wire, sizes, dead
+        As of ``Work``.
+    key
+        Names the stage to workers.
+    table
+        Handles by task.
+    index
+        The original coordinates of a task.
+    in_pieces
+        Its values are kept so that each reader finds its piece.
+    expected
+        Bytes of the next value, as far as that is known.
+    known
+        Workers that were told of it.
+    blob
+        Its program and so on, as workers get it; made when the first one does.
+    """
+
+    def __init__(
+        self,
+        run: Running,
+        key: int,
+        stage: Stage,
+        segments: Segments,
+        take: Take | None,
+        wire: Wire | None,
+    ) -> None:
+        self.run, self.key, self.stage, self.take, self.wire = run, key, stage, take, wire
+        self.number = run.info.run
+        self.table: dict[int, Handle] = {}
+        self.index = index_of(stage)
+        self.taken = bytearray(stage.n_tasks) if take is not None else b""
+        self.dead = self.in_pieces = False
+        self.known: set[int] = set()
+        self.expected: float | None = stage.nbytes
+        self.blob: Any = None
+        measured = stage.value_of and stage.n_tasks <= _MOST_SIZES
+        self.sizes: dict[int, Size] | None = {} if measured else None
+        self._segments = segments
+        self._measured = False
+        self._feeds: list[Callable[[int], Any]] = []
+        for edge in stage.edges:
+            producer = self if edge.producer == stage.number else run.works[edge.producer]
+            producer.in_pieces = producer.in_pieces or edge.pieces
+            self._feeds.append(_feed(stage, edge, producer))
+
+    def expect(self, nbytes: int) -> None:
+        """Learn from a value what the next ones will need: the most of late, slowly forgotten."""
+        expected = self.expected if self._measured else None
+        self._measured = True
+        self.expected = max(nbytes, 0.9 * (expected or 0) + 0.1 * nbytes)
+
+    def inputs(self, task: int) -> list[Any]:
+        """References to the inputs of a task, edge by edge."""
+        return [feed(task) for feed in self._feeds]
+
+    def value(self, task: int) -> Any:
+        """The value of a task that is done, in this process and to be kept."""
+        handle = self.table[task]
+        if type(handle) is bytes:
+            return pickle.loads(handle)
+        if type(handle) is list:
+            return [pickle.loads(piece) for piece in handle]
+        data = memoryview(bytearray(self._segments.view(Extent(*handle[:4]))))
+        return decode(data) if len(handle) == 4 else decode_pieces(data)
+
+    def give(self, task: int) -> None:
+        """Give a value to whoever takes this stage's, once."""
+        if self.take is not None and not self.taken[task]:
+            self.taken[task] = 1  # type: ignore[index]
+            self.take(self.index(task), self.value(task))
+
+    def drop(self, task: int) -> None:
+        """Forget the value of a task."""
+        handle = self.table.pop(task, None)
+        if type(handle) is tuple:
+            self._segments.free(Extent(*handle[:4]))
+
+    def close(self) -> None:
+        """Forget everything."""
+        for task in list(self.table):
+            self.drop(task)
+        if type(self.blob) is tuple:
+            self._segments.free(Extent(*self.blob))
+        self.blob = None
+
+
+def _feed(stage: Stage, edge: Edge, producer: Remote) -> Callable[[int], Any]:
+    """How the references of one edge are found."""
+    reads = reads_of(stage, edge, producer.stage)
+    table = producer.table
+    if edge.pieces:
+        piece = stage.flat_original
+        if edge.delivery == "one":
+            return lambda task: _piece(table[next(iter(reads(task)))], piece(task))
+        return lambda task: [_piece(table[j], n) for n in (piece(task),) for j in reads(task)]
+    value = table.__getitem__
+    if edge.delivery != "one":
+        return lambda task: list(map(value, reads(task)))
+    if is_straight(stage, edge, producer.stage):
+        return value
+    return lambda task: value(next(iter(reads(task))))
+
+
+def _piece(handle: Handle, piece: int) -> Any:
+    if type(handle) is list:
+        return handle[piece]
+    if type(handle) is tuple and len(handle) == 5:
+        return (*handle[:4], piece)
+    return (handle, piece)

@@ -1,0 +1,405 @@
+"""A worker: takes batches of tasks from the kernel, runs them one by one, says what became of them.
+
+One thread. What comes is signed by the kernel, what goes is signed by this worker, and nothing is
+read before its signature is checked. The kernel stops a task by a message and then SIGINT, whose
+handler reads the messages: so a signal hits a task that was told to stop, or nothing.
+
+Messages are plain tuples in ``marshal``'s format: both ends are the same Python.
+"""
+
+from __future__ import annotations
+
+import gc
+import marshal
+import os
+import pickle
+import random
+import signal
+import socket
+import struct
+import sys
+import time
+import weakref
+from collections import deque
+from typing import Any, NamedTuple
+
+import zmq
+
+from nbscale.comm.frame import Inbound, Outbound
+from nbscale.engines import base
+from nbscale.engines.local import failure
+from nbscale.errors import BadFrame
+from nbscale.store.base import measure
+from nbscale.store.codec import Encoded, decode, decode_piece, encode, encode_pieces
+from nbscale.store.segments import Extent, Maps, make_segment
+
+__all__ = ["INLINE", "main", "ways"]
+
+INLINE = 4096
+"""Bytes up to which a value travels in the message."""
+
+COPIED = 256 << 10
+"""Bytes up to which what a function of the user's gets is copied instead of mapped."""
+
+_FLUSH = 0.002
+"""Seconds after which what is done is told, though there is more to do."""
+
+_NUMBER = struct.Struct("<Q")
+_OWN = 1 << 40
+
+
+def ways(number: int) -> tuple[bytes, bytes]:
+    """The names of the ways between the kernel and a worker: to it and from it."""
+    return b"kernel>%d" % number, b"%d>kernel" % number
+
+
+class _Stage(NamedTuple):
+    program: Any
+    deliveries: tuple[str, ...]
+    pieces: bool
+    user_code: bool
+
+
+class _Told(KeyboardInterrupt):
+    """The task was told to stop."""
+
+
+def main(settings: dict[str, Any], line: socket.socket) -> None:
+    """Work until told to quit. In a process that was just forked."""
+    random.seed()
+    if "numpy" in sys.modules:
+        import numpy as np  # noqa: PLC0415
+
+        np.random.seed()
+    base.enter(f"worker {settings['number']}")
+    _Worker(settings, line).run()
+
+
+class _Worker:
+    def __init__(self, settings: dict[str, Any], line: socket.socket) -> None:
+        number, key = settings["number"], bytes.fromhex(settings["key"])
+        into, out = ways(number)
+        self._in, self._out = Inbound(key, into), Outbound(key, out)
+        self._line = line
+        self._number = number
+        self._socket = zmq.Context(io_threads=1).socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.SNDHWM, 0)
+        self._socket.setsockopt(zmq.RCVHWM, 0)
+        self._socket.setsockopt(zmq.IDENTITY, _NUMBER.pack(number + 1))
+        self._socket.connect(settings["endpoint"])
+        self._maps = Maps(self._fetch)
+        self._fds: dict[int, int] = {}
+        self._stages: dict[int, _Stage] = {}
+        self._tasks: deque[Any] = deque()
+        self._done: list[Any] = []
+        self._released: deque[Extent] = deque()
+        self.at: tuple[int, int] | None = None  # the task being run
+        self._armed = False  # a signal may hit it
+        self._called = False  # a signal came when it could not
+        self._given_up = False  # it was told to stop
+        self._quit = False
+        self._made = 0
+        self._told = 0.0
+        self.printed: list[tuple[int, str, str]] = []
+        for name in ("stdout", "stderr"):
+            setattr(sys, name, _Stream(self, name))
+
+    # Messages -------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until told to quit."""
+        signal.signal(signal.SIGINT, self._interrupted)
+        self._send([("hello", os.getpid())])
+        clock = time.monotonic
+        tasks = self._tasks
+        while not self._quit:
+            if not tasks:
+                self._tell()
+                self._take(self._socket.recv())
+            while tasks and not self._quit:
+                self._attempt(tasks.popleft())
+                now = clock()
+                if now - self._told > _FLUSH:
+                    self._tell()
+                    self._look()
+                    self._told = now
+
+    def _send(self, messages: list[Any]) -> None:
+        self._socket.send(self._out.seal(marshal.dumps(messages)))
+
+    def _tell(self) -> None:
+        """Send what is done."""
+        messages: list[Any] = []
+        if self.printed:
+            messages += [("print", *one) for one in self.printed]
+            self.printed.clear()
+        if self._released:
+            extents = [tuple(self._released.popleft()) for _ in range(len(self._released))]
+            messages.append(("released", extents))
+        if self._done:
+            messages.append(("done", self._done))
+            self._done = []
+        if messages:
+            self._send(messages)
+
+    def _look(self) -> None:
+        """Take the messages that are there."""
+        while True:
+            try:
+                frame = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._take(frame)
+
+    def _take(self, frame: bytes) -> None:
+        try:
+            messages = marshal.loads(self._in.open(frame))
+        except BadFrame:
+            return
+        for message in messages:
+            kind = message[0]
+            if kind == "tasks":
+                self._tasks.extend(message[1])
+            elif kind == "stage":
+                self._add(*message[1:])
+            elif kind == "stop":
+                self._stop(message[1])
+            elif kind == "forget":
+                for key in message[1]:
+                    self._stages.pop(key, None)
+                for number in message[2]:
+                    self._maps.forget(number)
+            elif kind == "quit":
+                self._quit = True
+
+    def _add(
+        self, key: int, blob: Any, deliveries: tuple[str, ...], pieces: bool, user_code: bool
+    ) -> None:
+        data = memoryview(blob) if type(blob) is bytes else self._maps.read(Extent(*blob))
+        try:
+            program = decode(data)
+        except BaseException as error:  # noqa: BLE001 - told of by each task of it
+            program = _Unreadable(error)
+        self._stages[key] = _Stage(program, deliveries, pieces, user_code)
+
+    def _fetch(self, number: int) -> int:
+        """The descriptor of a segment, which was sent before the message that names it."""
+        while number not in self._fds:
+            data, fds, _, _ = socket.recv_fds(self._line, _NUMBER.size, 1)
+            if not data:
+                os._exit(0)  # the kernel is gone
+            self._fds[_NUMBER.unpack(data)[0]] = fds[0]
+        return self._fds.pop(number)
+
+    # Stopping -------------------------------------------------------------------------------
+
+    def _interrupted(self, *_: Any) -> None:
+        """SIGINT: there is a message that may concern the task being run."""
+        if self._armed:
+            self._obey()
+        else:
+            self._called = True
+
+    def _obey(self) -> None:
+        self._armed = self._called = False  # the messages are read by one at a time
+        self._look()
+        if self._given_up:
+            raise _Told
+        self._armed = True
+        if self._called:
+            self._obey()
+
+    def _stop(self, tasks: list[tuple[int, int]]) -> None:
+        waiting = {(item[0], item[1]) for item in self._tasks}
+        for task in tasks:
+            if task in waiting:
+                self._done.append((*task, None))
+        gone = set(tasks)
+        if waiting & gone:
+            left = [item for item in self._tasks if (item[0], item[1]) not in gone]
+            self._tasks.clear()
+            self._tasks.extend(left)
+        if self.at in gone:
+            self._given_up = True
+
+    # Tasks ----------------------------------------------------------------------------------
+
+    def _attempt(self, item: Any) -> None:
+        """Run a task and note what became of it."""
+        key, task, index, inputs, grant = item
+        stage = self._stages[key]
+        clock = time.monotonic
+        start = clock()
+        maps: list[Any] = []
+        try:
+            try:
+                self.at, self._given_up = (key, task), False
+                self._armed = True
+                if self._called:
+                    self._obey()
+                value = stage.program(index, self._inputs(stage, inputs, maps))
+                rows, nbytes = measure(value)
+                handle = self._kept(value, stage.pieces, grant)
+                self._armed = False
+            except BaseException as error:  # whatever a task raises belongs to its run
+                self._armed = False
+                if isinstance(error, _Told):
+                    self._done.append((key, task, None))
+                else:
+                    packed = failure.pack(error, _dumps)
+                    self._done.append((key, task, start, clock(), packed))
+                del error
+            else:
+                del value
+                held = self._held(maps) if maps else None
+                self._done.append((key, task, start, clock(), rows, nbytes, handle, held))
+        except _Told:  # it came while the error was being caught
+            self._armed = False
+            self._done.append((key, task, None))
+        self.at = None
+
+    def _inputs(self, stage: _Stage, inputs: Any, maps: list[Any]) -> list[Any]:
+        load = self._load
+        user = stage.user_code
+        found: list[Any] = []
+        for delivery, refs in zip(stage.deliveries, inputs, strict=True):
+            if delivery == "one":
+                found.append(load(refs, user, maps))
+            elif delivery == "list":
+                found.append([load(ref, user, maps) for ref in refs])
+            else:
+                found.append(load(ref, user, maps) for ref in refs)
+        return found
+
+    def _load(self, ref: Any, user: bool, maps: list[Any]) -> Any:
+        """The value of a reference (see ``remote.Remote``)."""
+        if type(ref) is bytes:
+            return pickle.loads(ref)
+        if len(ref) == 2:
+            return self._load(ref[0], user, maps)[ref[1]]
+        extent = Extent(*ref[:4])
+        data = self._mapped(extent, maps) if user else self._maps.read(extent)
+        return decode(data) if len(ref) == 4 else decode_piece(data, ref[4])
+
+    def _mapped(self, extent: Extent, maps: list[Any]) -> memoryview:
+        """Bytes that may be written to: a copy, or a map of this reader's own."""
+        if extent.nbytes <= COPIED:
+            return memoryview(bytearray(self._maps.read(extent)))
+        made, view = self._maps.private(extent)
+        maps.append((extent, weakref.ref(made)))
+        return view
+
+    def _held(self, maps: list[Any]) -> list[tuple[int, ...]] | None:
+        """Extents whose maps the task has left alive: the kernel must keep them."""
+        held = []
+        for again in (False, True):
+            if not any(ref() is not None for _, ref in maps):
+                return None
+            if not again:
+                gc.collect()  # a cycle may be all that holds it
+        for extent, ref in maps:
+            made = ref()
+            if made is not None:
+                held.append(tuple(extent))
+                weakref.finalize(made, self._released.append, extent).atexit = False
+        return held
+
+    def _kept(self, value: Any, pieces: bool, grant: Any) -> Any:
+        """Put a value where the kernel finds it and return where that is."""
+        if pieces and isinstance(value, (list, tuple)):
+            encoded = _encoded(value, True)
+            if encoded.nbytes <= INLINE:
+                return [_dumps(piece) for piece in value]
+            return self._written(encoded, grant, "pieces")
+        encoded = _encoded(value, False)
+        if encoded.nbytes <= INLINE:
+            return _dumps(value) if len(encoded.parts) > 1 else encoded.parts[0][1][16:]
+        return self._written(encoded, grant, "value")
+
+    def _written(self, encoded: Encoded, grant: Any, what: str) -> Any:
+        nbytes = encoded.nbytes
+        if grant is not None and nbytes <= grant[2]:
+            encoded.write(self._maps.write(Extent(*grant)))
+            return ("grant", nbytes, what)
+        self._made += 1
+        number = _OWN * (self._number + 1) + self._made
+        fd = make_segment(64 + nbytes)
+        try:
+            os.pwrite(fd, _NUMBER.pack(1), 0)
+            for start, part in encoded.parts:
+                _write_all(fd, part, 64 + start)
+            socket.send_fds(self._line, [_NUMBER.pack(number)], [fd])
+        finally:
+            os.close(fd)
+        return ("own", nbytes, what, number)
+
+
+def _write_all(fd: int, part: Any, start: int) -> None:
+    view = memoryview(part).cast("B")
+    while view:
+        done = os.pwrite(fd, view, start)
+        view, start = view[done:], start + done
+
+
+def _encoded(value: Any, pieces: bool) -> Encoded:
+    make = encode_pieces if pieces else encode
+    try:
+        return make(value)
+    except Exception:  # noqa: BLE001 - what is defined in a notebook is pickled by value
+        import cloudpickle  # noqa: PLC0415
+
+        return make(value, cloudpickle.dumps)
+
+
+def _dumps(value: Any, protocol: int = 5, **options: Any) -> bytes:
+    try:
+        return pickle.dumps(value, protocol, **options)
+    except Exception:  # noqa: BLE001
+        import cloudpickle  # noqa: PLC0415
+
+        data: bytes = cloudpickle.dumps(value, protocol, **options)
+        return data
+
+
+class _Unreadable:
+    """In the place of a program that could not be read."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __call__(self, index: Any, inputs: Any) -> Any:
+        raise self._error
+
+
+class _Stream:
+    """Text that a task writes, on its way to the cell that asked."""
+
+    encoding = "utf-8"
+    errors = "replace"
+
+    def __init__(self, worker: _Worker, name: str) -> None:
+        self._worker = worker
+        self.name = name
+
+    def write(self, text: str) -> int:
+        worker = self._worker
+        key = -1 if worker.at is None else worker.at[0]
+        worker.printed.append((key, self.name, str(text)))
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Do nothing: it goes with what is done next."""
+
+    def isatty(self) -> bool:
+        return False
+
+    def fileno(self) -> int:
+        return 1 if self.name == "stdout" else 2
+
+    def writable(self) -> bool:
+        return True
