@@ -276,6 +276,7 @@ GROUP = "nbscale.engines"
 _OWN = {
     "inline": "nbscale.engines.inline:InlineEngine",
     "threads": "nbscale.engines.threads:ThreadsEngine",
+    "local": "nbscale.engines.local:LocalEngine",
 }
 
 

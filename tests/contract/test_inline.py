@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nbscale.engines.base import load_engine
-from nbscale.testing.engines import EngineTests
+from nbscale.testing.engines import InKernelTests
 
 
-class TestInline(EngineTests):
+class TestInline(InKernelTests):
     def make_engine(self):
         return load_engine("inline")

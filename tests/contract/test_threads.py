@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from nbscale.engines.base import load_engine
-from nbscale.testing.engines import EngineTests
+from nbscale.testing.engines import InKernelTests
 
 
-class TestThreads(EngineTests):
+class TestThreads(InKernelTests):
     share = 4
 
     def make_engine(self):

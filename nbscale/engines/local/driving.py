@@ -44,6 +44,9 @@ _AHEAD = 0.010
 
 _MOST_AHEAD = 2000
 
+_PAUSE = 0.005
+"""Seconds a worker has nothing to do before others are asked for some of theirs."""
+
 _MOST_LOST = 3
 """A pool that loses so many workers in turn before they are ready cannot be started."""
 
@@ -57,13 +60,14 @@ _SPARE = 256 << 20
 class _Mail:
     """What is to be sent to a worker."""
 
-    __slots__ = ("forget", "interrupt", "stages", "stop", "tasks")
+    __slots__ = ("forget", "interrupt", "recall", "stages", "stop", "tasks")
 
     def __init__(self) -> None:
         self.stages: list[Any] = []
         self.tasks: list[Any] = []
         self.stop: list[tuple[int, int]] = []
         self.forget: tuple[list[int], list[int]] = ([], [])
+        self.recall = 0
         self.interrupt = False
 
     def messages(self) -> list[Any]:
@@ -74,6 +78,8 @@ class _Mail:
             found.append(("tasks", self.tasks))
         if self.stop:
             found.append(("stop", self.stop))
+        if self.recall:
+            found.append(("recall", self.recall))
         return found
 
 
@@ -103,7 +109,7 @@ class PoolDriver(Driver):
         self._pace = 0.0
         self._ahead = 2
         self._lost = 0
-        self._flushing = False
+        self._balancing = False
         super().__init__(loop, limit)
 
     # From any thread ------------------------------------------------------------------------
@@ -124,6 +130,9 @@ class PoolDriver(Driver):
 
     def _guarded(self, call: Any, *args: Any) -> None:
         super()._guarded(call, *args)
+        if self._busy and not self._balancing and self._uneven():
+            self._balancing = True
+            self._loop.after(_PAUSE, self._guarded, self._balance)
         self._flush()
 
     def _flush(self) -> None:
@@ -219,44 +228,43 @@ class PoolDriver(Driver):
             key, task = item[0], item[1]
             remote = self._stages[key]
             grant = given.pop((key, task))
-            run = remote.run
             self._busy -= 1
-            name = TaskId(run.number, remote.stage.number, task)
+            name = TaskId(remote.run.number, remote.stage.number, task)
             if len(item) == 8:
-                value = self._stored(number, item[6], grant)
-                start, stop, rows, nbytes, held = item[2], item[3], item[4], item[5], item[7]
-                if held is not None:
-                    self._lease(number, held)
                 count += 1
-                seconds += stop - start
-                self._tell(remote, task, number, start, stop, nbytes, None)
-                if run.over:
-                    _free(self.segments, value)
-                    self._signals.append(Stopped(number, name))
-                else:
-                    if remote.sizes is not None:
-                        remote.sizes[task] = (rows, nbytes)
-                    size = _size(value)
-                    remote.expect(size)
-                    if task in remote.table:
-                        _free(self.segments, value)  # another worker was first
-                    else:
-                        remote.table[task] = value
-                    for following in handle(TaskDone(number, name, nbytes)):
-                        self._do(following)
+                seconds += item[3] - item[2]
+                self._keep(remote, number, item, grant)
+                for following in handle(TaskDone(number, name, item[5])):
+                    self._do(following)
             else:
                 if grant is not None:
                     self.segments.free(grant)
-                if len(item) == 5 and not run.over:
+                if len(item) == 5:
                     error = failure.unpack(item[4])
                     self._tell(remote, task, number, item[2], item[3], 0, error)
-                    self._raised(run, number, name, error)
+                    self._raised(remote.run, number, name, error)
                 else:
                     self._signals.append(Stopped(number, name))
             if self._signals:
                 self._go()
         if count:
             self._adapt(seconds / count)
+
+    def _keep(self, remote: Remote, number: int, item: Any, grant: Extent | None) -> None:
+        """Put the value of a task that is done into its table."""
+        _, task, start, stop, rows, nbytes, kept, held = item
+        value = self._stored(number, kept, grant)
+        if held is not None:
+            self._lease(number, held)
+        if remote.wire is not None:
+            self._tell(remote, task, number, start, stop, nbytes, None)
+        if remote.sizes is not None:
+            remote.sizes[task] = (rows, nbytes)
+        remote.expect(_size(value))
+        if task in remote.table:
+            _free(self.segments, value)  # another worker was first
+        else:
+            remote.table[task] = value
 
     def _stored(self, number: int, kept: Any, grant: Extent | None) -> Any:
         """The handle of a value, from where its worker says that it put it."""
@@ -301,13 +309,28 @@ class PoolDriver(Driver):
             self._ahead = ahead
             self._signals.append(SetQueue(ahead))
 
+    def _uneven(self) -> bool:
+        """Whether a worker has nothing to do while tasks wait at another."""
+        given = self._given.values()
+        return not all(given) and any(len(tasks) > 1 for tasks in given)
+
+    def _balance(self) -> None:
+        """Some have nothing to do: have tasks back that wait behind one that takes long."""
+        self._balancing = False
+        idle = sum(not given for given in self._given.values())
+        laden = max(self._given, key=lambda number: len(self._given[number]), default=None)
+        if idle and laden is not None and len(self._given[laden]) > 1:
+            mail = self._to(laden)
+            mail.recall = (len(self._given[laden]) - 1 + idle) // (idle + 1)
+            mail.interrupt = True
+
     def _stop(self, action: Stop) -> None:
         number, stage, task = action.task
         key = self._runs[number].works[stage].key
         worker = action.worker
         mail = self._to(worker)
-        if not mail.interrupt:
-            mail.interrupt = True
+        mail.interrupt = True
+        if not mail.stop:
             self._loop.after(GRACE, self._guarded, self._overdue, worker, mail.stop)
         mail.stop.append((key, task))
 

@@ -70,7 +70,7 @@ def main(settings: dict[str, Any], line: socket.socket) -> None:
     if "numpy" in sys.modules:
         import numpy as np  # noqa: PLC0415
 
-        np.random.seed()
+        np.random.seed()  # noqa: NPY002 - what was forked would repeat itself
     base.enter(f"worker {settings['number']}")
     _Worker(settings, line).run()
 
@@ -110,6 +110,8 @@ class _Worker:
     def run(self) -> None:
         """Work until told to quit."""
         signal.signal(signal.SIGINT, self._interrupted)
+        signal.signal(signal.SIGALRM, self._interrupted)
+        signal.siginterrupt(signal.SIGALRM, False)
         self._send([("hello", os.getpid())])
         clock = time.monotonic
         tasks = self._tasks
@@ -119,11 +121,13 @@ class _Worker:
                 self._take(self._socket.recv())
             while tasks and not self._quit:
                 self._attempt(tasks.popleft())
-                now = clock()
-                if now - self._told > _FLUSH:
+                if clock() - self._told > _FLUSH:
                     self._tell()
                     self._look()
-                    self._told = now
+                    self._told = clock()
+                elif len(self._done) == 1:
+                    # Should the next task take long, this one is told of all the same.
+                    signal.setitimer(signal.ITIMER_REAL, 2 * _FLUSH)
 
     def _send(self, messages: list[Any]) -> None:
         self._socket.send(self._out.seal(marshal.dumps(messages)))
@@ -154,7 +158,7 @@ class _Worker:
 
     def _take(self, frame: bytes) -> None:
         try:
-            messages = marshal.loads(self._in.open(frame))
+            messages = marshal.loads(self._in.open(frame))  # noqa: S302 - it was signed
         except BadFrame:
             return
         for message in messages:
@@ -165,6 +169,8 @@ class _Worker:
                 self._add(*message[1:])
             elif kind == "stop":
                 self._stop(message[1])
+            elif kind == "recall":
+                self._give_back(message[1])
             elif kind == "forget":
                 for key in message[1]:
                     self._stages.pop(key, None)
@@ -195,7 +201,7 @@ class _Worker:
     # Stopping -------------------------------------------------------------------------------
 
     def _interrupted(self, *_: Any) -> None:
-        """SIGINT: there is a message that may concern the task being run."""
+        """There is a message that may concern the task being run, or something to be told."""
         if self._armed:
             self._obey()
         else:
@@ -204,11 +210,18 @@ class _Worker:
     def _obey(self) -> None:
         self._armed = self._called = False  # the messages are read by one at a time
         self._look()
+        self._tell()  # what was done before must not wait for this task
         if self._given_up:
             raise _Told
         self._armed = True
         if self._called:
             self._obey()
+
+    def _give_back(self, count: int) -> None:
+        """Another worker has nothing to do: give back tasks that did not begin, the last first."""
+        for _ in range(min(count, len(self._tasks))):
+            item = self._tasks.pop()
+            self._done.append((item[0], item[1], None))
 
     def _stop(self, tasks: list[tuple[int, int]]) -> None:
         waiting = {(item[0], item[1]) for item in self._tasks}
@@ -242,7 +255,7 @@ class _Worker:
                 rows, nbytes = measure(value)
                 handle = self._kept(value, stage.pieces, grant)
                 self._armed = False
-            except BaseException as error:  # whatever a task raises belongs to its run
+            except BaseException as error:  # noqa: BLE001 - what a task raises belongs to its run
                 self._armed = False
                 if isinstance(error, _Told):
                     self._done.append((key, task, None))

@@ -17,7 +17,6 @@ import select
 import shutil
 import signal
 import socket
-import sys
 from typing import Any
 
 __all__ = ["main"]
@@ -50,12 +49,12 @@ def main(fd: int) -> None:
     children: dict[int, int] = {}
     leaving = False
     while not (leaving and not children):
-        readable, _, _ = select.select([kernel, wake], [], [])
+        readable, _, _ = select.select([kernel.fileno(), wake], [], [])
         if wake in readable:
             with contextlib.suppress(BlockingIOError):
                 os.read(wake, 4096)
             _reap(kernel, children)
-        if kernel in readable:
+        if kernel.fileno() in readable:
             received = _receive(kernel)
             if received is None:
                 shutil.rmtree(told["folder"], ignore_errors=True)
