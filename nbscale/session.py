@@ -11,14 +11,15 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from nbscale import config
-from nbscale.engines.base import Engine, RunInfo, load_engine
+from nbscale.engines import limits
+from nbscale.engines.base import Engine, RunInfo, inside, load_engine
 from nbscale.errors import EngineError, PlanNotice
 from nbscale.events import Observer, Place, user_place
-from nbscale.expr.node import Adaptive, Index, Node, Source, walk
+from nbscale.expr.node import Adaptive, Index, Node, Source, Tasks, walk
 from nbscale.plan.jobs import Learned, PlanJob, informed
 from nbscale.plan.rewrite import Change, bottom_up, carry_places, rewrite
 from nbscale.plan.rules import RULES
@@ -27,7 +28,10 @@ from nbscale.record import record
 __all__ = ["Gather", "Request", "RunReport", "Session", "current", "runs"]
 
 _SMALL = 1_000_000
-"""Bytes below which handing work to threads costs more than the work."""
+"""Bytes below which handing work to others costs more than the work."""
+
+_LARGE = 4
+"""Of the memory there is, data from one in so many goes to processes, which can be fenced in."""
 
 
 class Gather(Protocol):
@@ -227,24 +231,40 @@ class Session:
             if user_code is not None and not engine.capabilities.user_code and fixed is not None:
                 msg = (
                     f"{user_code.label} calls your function, and the engine {name!r} runs none: "
-                    "a thread cannot be stopped. Leave engine= out, or use engine='inline'."
+                    "a thread cannot be stopped. Leave engine= out, or use engine='local'."
                 )
                 raise EngineError(msg)
             if user_code is None or engine.capabilities.user_code:
                 return engine, "as you asked"
-        if user_code is not None:
-            return self.engine("inline"), f"{user_code.label} calls your function"
-        size = _source_bytes(nodes)
-        if size is not None and size <= _SMALL:
-            return self.engine("inline"), "small data"
-        locked = next((node for node in nodes if not node.gil_free), None)
-        if (
-            locked is not None
-            and size is not None
-            and all(not node.gil_free for node in nodes if not isinstance(node, Source))
-        ):
-            return self.engine("inline"), f"{locked.label} holds Python's lock"
-        return self.engine("threads"), "built-in operations, in memory"
+        inner = inside()
+        if inner:
+            return self.engine("inline"), f"inside a task, on {inner}"
+        name, reason = _fitting(nodes, user_code)
+        if name == "local" and sys.platform != "linux":
+            name, reason = "inline", f"{reason}; there are no processes for it here"
+        return self.engine(name), reason
+
+
+def _fitting(nodes: Sequence[Node], user_code: Node | None) -> tuple[str, str]:
+    """The engine that nodes are run on if none is fixed, and why."""
+    calls = sum(isinstance(node, Tasks) for node in nodes)
+    if calls > 1:
+        return "local", f"{calls} calls of your functions"
+    size = _source_bytes(nodes)
+    if size is not None and size <= _SMALL:
+        return "inline", "small data" if not calls else "one call"
+    if user_code is not None:
+        return "local", f"{user_code.label} calls your function"
+    locked = next((node for node in nodes if not node.gil_free), None)
+    if locked is not None and not any(n.gil_free for n in _work(nodes)):
+        return "local", f"{locked.label} holds Python's lock"
+    if size is not None and size > limits.budget() / _LARGE:
+        return "local", "built-in operations, on much of the memory there is"
+    return "threads", "built-in operations, in memory"
+
+
+def _work(nodes: Sequence[Node]) -> Iterator[Node]:
+    return (node for node in nodes if not isinstance(node, Source))
 
 
 def _tell(notices: Sequence[str], place: Place | None) -> None:

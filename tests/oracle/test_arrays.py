@@ -14,7 +14,7 @@ from nbscale.testing.oracle import assert_same
 from tests.oracle.array_cases import CASES, CHUNKS, INPUTS
 from tests.oracle.array_makers import MAKERS
 
-ENGINES = ("inline", "threads")
+ENGINES = ("inline", "threads", "local")
 
 
 @functools.cache
