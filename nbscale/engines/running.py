@@ -155,7 +155,7 @@ class Running:
         """What the caller gets when nbscale itself made a mistake."""
         failure = Stuck(
             f"nbscale made a mistake while running {self.info.what!r} "
-            f"({type(error).__name__}: {error}); your data is not affected. Please report this"
+            f"({_said(error)}); your data is not affected. Please report this"
         )
         failure.__cause__ = error
         return failure
@@ -173,9 +173,17 @@ class Running:
         self.over = True
         self.kill()
         self.errors.clear()
-        message = "" if error is None else f"{type(error).__name__}: {error}"
+        message = "" if error is None else _said(error)
         self._tell(RunEnded(self.info.run, time.monotonic(), outcome, message))
         self._ticket.finish(error)
+
+
+def _said(error: BaseException) -> str:
+    """The text of an exception, which may be the user's and raise itself."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - whoever waits must be told that it is over
+        return type(error).__name__
 
 
 _NAMED: Mapping[str, type[NbscaleError]] = {

@@ -13,7 +13,7 @@ from nbscale.engines.local import failure
 from nbscale.engines.local.pool import Pool
 from nbscale.engines.local.remote import Remote
 from nbscale.engines.local.worker import INLINE
-from nbscale.engines.loop import Loop, report_error
+from nbscale.engines.loop import Loop
 from nbscale.engines.running import Running
 from nbscale.errors import EngineError, WorkerLost
 from nbscale.events import TaskEnded, TaskStarted
@@ -456,8 +456,6 @@ class PoolDriver(Driver):
         for run in self._runs.values():
             if run.failure is None:
                 self._fail(run, error)
-        if not self._runs:
-            report_error(error)
 
     def _kill(self, number: int) -> None:
         self._doomed.setdefault(number, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import traceback
 from collections.abc import Callable
@@ -21,6 +22,9 @@ _MOST_BYTES = 1 << 20
 """What is larger is brought as its text: an exception that carries data would carry it everywhere."""
 
 _MOST_TEXT = 1 << 16
+
+_FRAMES = 50
+"""Frames that are kept of each end of a trace."""
 
 
 def pack(error: BaseException, dumps: Callable[..., bytes]) -> bytes:
@@ -85,7 +89,18 @@ def _trace(trace: TracebackType | None) -> Any:
         return None
     import tblib  # noqa: PLC0415 - only what goes wrong needs it
 
-    return tblib.Traceback(trace).to_dict()
+    # A list, shortened in the middle: tblib calls itself for each frame, and the trace of an endless
+    # recursion would be one, too.
+    links = []
+    link = tblib.Traceback(trace)
+    while link is not None:
+        links.append(link)
+        link = link.tb_next
+    if len(links) > 2 * _FRAMES:
+        del links[_FRAMES:-_FRAMES]
+    for one, following in itertools.pairwise(links):
+        one.tb_next = following
+    return links[0].to_dict()
 
 
 def unpack(data: bytes) -> BaseException:

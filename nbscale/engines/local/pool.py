@@ -32,6 +32,7 @@ from typing import Any
 
 import zmq
 
+from nbscale.comm import descriptors
 from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines.local.worker import AT, HEED, PAGE, ways
 from nbscale.engines.loop import Loop
@@ -40,8 +41,6 @@ from nbscale.errors import BadFrame, EngineError
 __all__ = ["Pool"]
 
 _NUMBER = struct.Struct("<Q")
-
-_CLOEXEC = socket.MSG_CMSG_CLOEXEC
 
 _FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
 """There is no room for more descriptors until the worker has taken some."""
@@ -211,7 +210,7 @@ class Pool:
         }
         try:
             message = json.dumps({"fork": settings}).encode()
-            socket.send_fds(self._line, [message], [its.fileno(), at])
+            descriptors.send(self._line, message, [its.fileno(), at])
         except OSError:
             self._loop.post(self._hear_zygote)  # it is gone
         finally:
@@ -301,8 +300,8 @@ class Pool:
         while backlog:
             segment, fd = next(iter(backlog.items()))
             try:
-                message = [_NUMBER.pack(segment)]
-                socket.send_fds(worker.line, message, [fd], socket.MSG_DONTWAIT)
+                message = _NUMBER.pack(segment)
+                descriptors.send(worker.line, message, [fd], socket.MSG_DONTWAIT)
             except (BrokenPipeError, ConnectionResetError):
                 backlog.clear()  # its death is told by the zygote
                 return
@@ -323,9 +322,8 @@ class Pool:
 
     def receive(self, number: int) -> tuple[int, int]:
         """The number and descriptor of a segment that a worker has made, as it says."""
-        data, fds, _, _ = socket.recv_fds(
-            self._workers[number].line, _NUMBER.size, 1, socket.MSG_DONTWAIT | _CLOEXEC
-        )
+        line = self._workers[number].line
+        data, fds = descriptors.receive(line, _NUMBER.size, 1, wait=False)
         return _NUMBER.unpack(data)[0], fds[0]
 
     def _hear_workers(self) -> None:
@@ -363,9 +361,7 @@ class Pool:
         if self._line is None:
             return
         try:
-            data, fds, _, _ = socket.recv_fds(
-                self._line, 1 << 16, 1, socket.MSG_DONTWAIT | _CLOEXEC
-            )
+            data, fds = descriptors.receive(self._line, 1 << 16, 1, wait=False)
         except BlockingIOError:
             return
         except ConnectionResetError:

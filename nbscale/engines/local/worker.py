@@ -29,10 +29,11 @@ from typing import Any
 
 import zmq
 
+from nbscale.comm import descriptors
 from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines import base
 from nbscale.engines.local import failure
-from nbscale.errors import BadFrame
+from nbscale.errors import BadFrame, RemoteError
 from nbscale.store.base import measure
 from nbscale.store.codec import Encoded, decode, decode_piece, encode, encode_pieces
 from nbscale.store.segments import Extent, Maps, make_segment
@@ -227,12 +228,11 @@ class _Worker:
     def fetch(self, number: int) -> int:
         """The descriptor of a segment, which is there or under way."""
         while number not in self._fds:
-            self._receive(0)
+            self._receive(wait=True)
         return self._fds.pop(number)
 
-    def _receive(self, flags: int) -> None:
-        flags |= socket.MSG_CMSG_CLOEXEC
-        data, fds, _, _ = socket.recv_fds(self._line, _NUMBER.size, 1, flags)
+    def _receive(self, *, wait: bool) -> None:
+        data, fds = descriptors.receive(self._line, _NUMBER.size, 1, wait=wait)
         if not data:
             os._exit(0)  # the kernel is gone
         self._fds[_NUMBER.unpack(data)[0]] = fds[0]
@@ -242,7 +242,7 @@ class _Worker:
         self._maps.forget(number)
         with contextlib.suppress(BlockingIOError):
             while True:
-                self._receive(socket.MSG_DONTWAIT)
+                self._receive(wait=False)
         fd = self._fds.pop(number, None)
         if fd is not None:
             os.close(fd)
@@ -335,7 +335,7 @@ class _Worker:
                 self._armed = False
             except BaseException as error:  # noqa: BLE001 - what a task raises belongs to its run
                 self._armed = False
-                packed = None if isinstance(error, _Told) else failure.pack(error, _dumps)
+                packed = None if isinstance(error, _Told) else _packed(error)
                 del error
                 held = self._held(maps) if maps else None
                 if packed is None:
@@ -422,10 +422,18 @@ class _Worker:
             for start, part in encoded.parts:
                 _write_all(fd, part, 64 + start)
             self._armed = False  # what was sent will be told of
-            socket.send_fds(self._line, [_NUMBER.pack(number)], [fd])
+            descriptors.send(self._line, _NUMBER.pack(number), [fd])
         finally:
             os.close(fd)
         return ("own", nbytes, what, number)
+
+
+def _packed(error: BaseException) -> bytes:
+    try:
+        return failure.pack(error, _dumps)
+    except BaseException as mistake:  # noqa: BLE001 - the task must be answered for
+        text = f"{type(error).__name__} (it cannot be told: {type(mistake).__name__})"
+        return failure.pack(RemoteError(text), _dumps)
 
 
 def _write_all(fd: int, part: Any, start: int) -> None:

@@ -17,7 +17,11 @@ import select
 import shutil
 import signal
 import socket
+import sys
+import traceback
 from typing import Any
+
+from nbscale.comm import descriptors
 
 __all__ = ["main"]
 
@@ -91,6 +95,8 @@ def _fork(
                 line, at = fds
                 workers.main(worker, socket.socket(fileno=line), at)
                 code = 0
+        except BaseException:  # noqa: BLE001 - a mistake of ours; the kernel is told of the end
+            traceback.print_exc(file=sys.__stderr__)
         finally:
             os._exit(code)
     for fd in fds:
@@ -116,12 +122,12 @@ def _reap(kernel: socket.socket, children: dict[int, int]) -> None:
 
 def _send(to: socket.socket, message: dict[str, Any], fds: list[int] | None = None) -> None:
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the end is read as an end
-        socket.send_fds(to, [json.dumps(message).encode()], fds or [])
+        descriptors.send(to, json.dumps(message).encode(), fds or [])
 
 
 def _receive(source: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     try:
-        data, fds, _, _ = socket.recv_fds(source, _MESSAGE, 2, socket.MSG_CMSG_CLOEXEC)
+        data, fds = descriptors.receive(source, _MESSAGE, 2)
     except ConnectionResetError:
         return None
     return (json.loads(data), fds) if data else None
