@@ -13,9 +13,11 @@ segment of their own. A segment has no name (memfd): it goes with the last proce
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import struct
+import weakref
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -98,6 +100,7 @@ class Segments:
         self._retired = retired
         self._numbers = 0
         self.nbytes = 0
+        _all.add(self)
 
     def __len__(self) -> int:
         """How many segments hold something."""
@@ -297,6 +300,21 @@ class Maps:
         whole = memoryview(mmap.mmap(fd, 0))
         known = self._known[number] = (fd, whole.toreadonly(), whole)
         return known
+
+
+_all: weakref.WeakSet[Segments] = weakref.WeakSet()
+
+
+def _forget() -> None:
+    """In a forked child: it must not keep the memory of its parent's pool for as long as it lives."""
+    for segments in _all:
+        for segment in list(segments._segments.values()):  # noqa: SLF001 - of this module
+            os.close(segment.fd)
+            with contextlib.suppress(BufferError):  # somebody was just looking at it
+                segment.map.close()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _private(fd: int, extent: Extent) -> tuple[mmap.mmap, memoryview]:

@@ -79,9 +79,11 @@ class LocalEngine(Engine):
 
     def close(self) -> None:
         """Stop every run and end the processes."""
+        if os.getpid() != self._pid:
+            return  # they are another's, and the lock may be held by a thread that is not here
         with self._lock:
             driver, self._driver = self._driver, None
-        if driver is None or os.getpid() != self._pid:
+        if driver is None:
             return
         atexit.unregister(self.close)
         driver.cancel_all()

@@ -19,6 +19,7 @@ import marshal
 import mmap
 import os
 import secrets
+import select
 import shutil
 import signal
 import socket
@@ -26,6 +27,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -44,6 +46,9 @@ _NUMBER = struct.Struct("<Q")
 
 _FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
 """There is no room for more descriptors until the worker has taken some."""
+
+_DYING = 1.0
+"""Seconds that killed processes are waited for."""
 
 _AGAIN = 0.002
 """Seconds until what there was no room for is sent again."""
@@ -187,7 +192,8 @@ class Pool:
             other.close()
         mine = [name for name in sys.modules if name.partition(".")[0] == "nbscale"]
         imports = [name for name in _HEAVY if name in sys.modules] + mine
-        self._line.send(json.dumps({"imports": imports, "folder": self._folder}).encode())
+        with contextlib.suppress(OSError):  # if it has ended, that will be heard
+            self._line.send(json.dumps({"imports": imports, "folder": self._folder}).encode())
         self._loop.watch(self._line.fileno(), self._hear_zygote)
         self._loop.watch(self._socket, self._hear_workers)
 
@@ -247,8 +253,9 @@ class Pool:
         """End all processes and give everything back."""
         zygote, line = self._zygote, self._line
         self._zygote = self._line = None
-        for worker in self._workers.values():
-            worker.close()
+        workers = list(self._workers.values())
+        for number in list(self._workers):
+            self.kill(number)
         self._workers.clear()
         self._names.clear()
         if line is not None:
@@ -261,6 +268,12 @@ class Pool:
         if zygote is not None:
             zygote.kill()  # its children are killed as their parent ends
             zygote.wait()
+        end = time.monotonic() + _DYING
+        for worker in workers:
+            if worker.pidfd >= 0:
+                rest = max(0.0, end - time.monotonic())
+                _wait_readable(worker.pidfd, rest)  # readable when it is dead
+            worker.close()
         if self._context is not None:
             self._context.term()
             self._context = None
@@ -391,6 +404,12 @@ class Pool:
                 if self._workers.pop(number, None) is not None:
                     del self._names[gone.identity]
                     gone.close()
+
+
+def _wait_readable(fd: int, seconds: float) -> None:
+    poll = select.poll()  # `select.select` takes no descriptor above 1023
+    poll.register(fd, select.POLLIN)
+    poll.poll(1000 * seconds)
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
