@@ -34,6 +34,12 @@ from nbscale.store.base import KernelStore, Ref
 __all__ = ["LocalEngine"]
 
 
+class _PoolTicket(Ticket):
+    """A run in other processes: the prompt need not wait until a stubborn one is killed."""
+
+    patience = 0.4
+
+
 class LocalEngine(Engine):
     """Runs tasks in processes, as many as the setting ``n_workers``, else as cores.
 
@@ -113,7 +119,7 @@ class LocalEngine(Engine):
             count = self._scaled or limits.workers()
             driver.scale(count)
         limit = limits.budget()
-        ticket = Ticket(
+        ticket = _PoolTicket(
             lambda: driver.open(run, reply, limit),
             lambda: driver.cancel(run),
         )
