@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import signal
 import sys
+import time
 from typing import Any
 
 from nbscale.engines.driver import Driver
@@ -15,7 +16,7 @@ from nbscale.engines.local.remote import Remote
 from nbscale.engines.local.worker import INLINE
 from nbscale.engines.loop import Loop
 from nbscale.engines.running import Running
-from nbscale.errors import EngineError, WorkerLost
+from nbscale.errors import EngineError, Stuck, WorkerLost
 from nbscale.events import TaskEnded, TaskStarted
 from nbscale.graph.job import Grow
 from nbscale.graph.stage import Stage
@@ -25,6 +26,7 @@ from nbscale.scheduler.protocol import (
     Deliver,
     Drop,
     End,
+    Frozen,
     Grown,
     Run,
     SetQueue,
@@ -32,6 +34,7 @@ from nbscale.scheduler.protocol import (
     Stopped,
     TaskDone,
     TaskId,
+    Thawed,
     WorkerJoined,
     WorkerLeft,
 )
@@ -50,6 +53,12 @@ _MOST_AHEAD = 2000
 
 _PAUSE = 0.005
 """Seconds a worker has nothing to do before others are asked for some of theirs."""
+
+_WATCH = 0.5
+"""Seconds between two looks at workers that are busy: one that is stopped twice is frozen."""
+
+_STARTING = 30.0
+"""Seconds after which a pool of which no process is ready begins again: its zygote hangs."""
 
 _MOST_LOST = 3
 """A pool that loses so many workers in turn before they are ready cannot be started."""
@@ -116,7 +125,10 @@ class PoolDriver(Driver):
         self._pace = 0.0
         self._ahead = 2
         self._lost = 0
-        self._balancing = False
+        self._balancing = self._watching = False
+        self._suspects: set[int] = set()  # workers that were stopped or dead at the last look
+        self._frozen: set[int] = set()
+        self._waiting_since: float | None = None  # for the first worker to be ready
         super().__init__(loop, limit)
 
     # From any thread ------------------------------------------------------------------------
@@ -140,6 +152,9 @@ class PoolDriver(Driver):
         if self._busy and not self._balancing and self._uneven():
             self._balancing = True
             self._loop.after(_PAUSE, self._guarded, self._balance)
+        if self._runs and not self._watching:
+            self._watching = True
+            self._loop.after(_WATCH, self._guarded, self._watch)
         self._flush()
 
     def _flush(self) -> None:
@@ -216,7 +231,7 @@ class PoolDriver(Driver):
         self._guarded(self._hear, number, messages)
 
     def _hear(self, number: int, messages: list[Any]) -> None:
-        if number not in self._given:
+        if number not in self._given or number in self._doomed:
             return  # it is being replaced
         self._recalled.discard(number)
         for message in messages:
@@ -343,12 +358,40 @@ class PoolDriver(Driver):
             mail.recall = (len(self._given[laden]) - 1 + idle) // (idle + 1)
             mail.interrupt = True
 
+    def _watch(self) -> None:
+        """Look for workers that were stopped, and for a zygote that hangs."""
+        self._watching = False
+        # Judged by what the system says: one that is silent may be in C code for minutes.
+        states = {number: self.pool.state(number) for number in self._given}
+        stopped = {n for n, given in self._given.items() if given and states[n] == "T"}
+        dead = {number for number, state in states.items() if state in ("", "Z", "X")}
+        if dead & self._suspects:
+            self.pool.abandon()  # the zygote does not tell of them
+            return
+        for number in stopped & self._suspects - self._frozen:
+            self._frozen.add(number)
+            self._recalled.add(number)
+            self._signals.append(Frozen(number))
+        for number in self._frozen - stopped - self._doomed.keys():
+            self._frozen.discard(number)
+            self._signals.append(Thawed(number))
+        self._suspects = stopped | dead
+        if self._frozen:
+            self._fill()
+        if self._given or not self.pool.starting:
+            self._waiting_since = None
+        elif self._waiting_since is None:
+            self._waiting_since = time.monotonic()
+        elif time.monotonic() - self._waiting_since > _STARTING:
+            self._waiting_since = None
+            self.pool.abandon()
+
     def _stop(self, action: Stop) -> None:
         number, stage, task = action.task
-        key = self._runs[number].works[stage].key
         worker = action.worker
-        if worker not in self._given:
-            return
+        if worker not in self._given or number not in self._runs:
+            return  # it is dead, or about to be: see ``_left``
+        key = self._runs[number].works[stage].key
         mail = self._to(worker)
         mail.interrupt = True
         if not mail.stop:
@@ -390,7 +433,11 @@ class PoolDriver(Driver):
     def _lease(self, number: int, held: list[Any]) -> None:
         for one in held:
             extent = Extent(*one)
-            self.segments.hold(extent)
+            try:
+                self.segments.hold(extent)
+            except Stuck:  # it was frozen meanwhile, and what it sees is no longer what it was
+                self._kill(number)
+                return
             self._leases[number].append(extent)
 
     def _unlease(self, number: int, extent: Extent) -> None:
@@ -431,6 +478,10 @@ class PoolDriver(Driver):
         self._fill()
 
     def _left(self, run: Running) -> None:
+        keys = {remote.key for remote in run.works.values()}
+        for number in self._frozen:
+            if any(key in keys for key, _ in self._given[number]):
+                self._kill(number)  # what it has is of no use any more, and would be taken for new
         for remote in run.works.values():
             remote.close()
             del self._stages[remote.key]
@@ -443,7 +494,8 @@ class PoolDriver(Driver):
     def _fill(self) -> None:
         """Have as many workers as are wanted."""
         try:
-            while len(self.pool.numbers) < self._wanted:
+            frozen = self._frozen - self._doomed.keys()
+            while len(self.pool.numbers) - len(frozen) < self._wanted:
                 self.pool.fork()
         except (EngineError, OSError) as error:
             self._unable(error)
@@ -481,15 +533,16 @@ class PoolDriver(Driver):
     def _gone(self, number: int, code: int) -> None:
         """A worker has died."""
         self._mail.pop(number, None)
-        self._recalled.discard(number)
+        for known in (self._recalled, self._suspects, self._frozen):
+            known.discard(number)
         for extent in self._doomed.pop(number, ()):
             self.segments.release(extent)
         given = self._given.pop(number, None)
         if given is not None:
             key, task = self.pool.at(number)
             at = NO_TASK
-            if (key, task) in given:
-                remote = self._stages[key]
+            remote = self._stages.get(key)  # None: it was frozen, and its run is over
+            if remote is not None and (key, task) in given:
                 at = TaskId(remote.run.number, remote.stage.number, task)
                 self._causes[at] = _cause(code)
             self._busy -= len(given)
@@ -544,7 +597,8 @@ class PoolDriver(Driver):
             grants = [grant for grant in given.values() if grant is not None]
             self.segments.nbytes -= sum(grant.nbytes for grant in grants)
             self._doomed.setdefault(number, []).extend(grants + self._leases[number])
-        self._recalled.clear()
+        for known in (self._recalled, self._suspects, self._frozen):
+            known.clear()
         machine = Machine(self._limit, queue=self._ahead)
         self._given.clear()
         self._leases.clear()

@@ -30,6 +30,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -223,6 +224,22 @@ class Pool:
             its.close()
             os.close(at)
         return number
+
+    def abandon(self) -> None:
+        """End everything, because nothing comes; that is told as the end of the zygote."""
+        if self._zygote is not None:
+            self._zygote.kill()
+
+    def state(self, number: int) -> str:
+        """What the system says of a worker: T when a signal has stopped it, Z or '' when dead."""
+        worker = self._workers.get(number)
+        if worker is None:
+            return ""
+        try:
+            text = Path(f"/proc/{worker.pid}/stat").read_text(errors="replace")
+        except OSError:
+            return ""
+        return text[text.rindex(")") + 2 :][:1]
 
     def at(self, number: int) -> tuple[int, int]:
         """Stage and task that a worker was at when it was last seen, dead or alive."""

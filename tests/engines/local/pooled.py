@@ -36,7 +36,13 @@ class Pooled(LocalEngine):
 
     def wait_ready(self, count=2):
         self.start()
-        wait_until(lambda: len([*filter(alive, self.workers)]) == count, "workers")
+        self.scale(count)  # one that was frozen may have been replaced and have come back
+        wait_until(lambda: self.is_whole(count), "workers")
+
+    def is_whole(self, count):
+        """Whether there are so many workers, and none that comes or goes."""
+        workers = [] if self._driver is None else list(self.pool._workers.values())
+        return len(workers) == count and all(w.ready and alive(w.pid) for w in workers)
 
 
 def state(pid):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import random
@@ -18,7 +19,7 @@ from nbscale.errors import RunCancelled, WorkerLost
 from nbscale.events import Place
 from nbscale.testing.board import wait_until
 from nbscale.testing.jobs import Results, each, everything, plain, run, stage
-from tests.engines.local.pooled import alive
+from tests.engines.local.pooled import Pooled, alive
 
 
 def sums(board, n=24, rows=3000):
@@ -55,7 +56,7 @@ def test_a_worker_is_killed_at_any_time(engine, board):
         assert run(engine, job) == expected, seed
         killer.join()
         wait_until(lambda gone=victim: gone not in engine.workers)
-    assert engine.driver.segments.nbytes == 0
+    wait_until(lambda: engine.driver.segments.nbytes == 0, "what they held")
     assert is_usable(engine)
 
 
@@ -173,3 +174,70 @@ def test_a_frozen_worker_does_not_keep_a_run_from_being_stopped(engine, board):
         ticket.wait()
     assert is_usable(engine)
     wait_until(lambda: not alive(victim))
+
+
+@pytest.mark.parametrize("thaws", ["late", "in time", "never"])
+def test_the_tasks_of_a_frozen_worker_are_run_by_others(engine, board, thaws):
+    def kernel(index, value):
+        if index[0] == 0 and board.count("begun") == 0:
+            board.mark("begun")
+            board.mark("pid", str(os.getpid()))
+            board.wait("go")
+        if index[0] == 0:
+            board.mark("again")
+        if index[0] == 1 and thaws == "in time":
+            board.wait("over")
+        return value.sum()
+
+    a = stage(0, 8, lambda index: np.full(40_000, index[0]))
+    b = stage(1, 8, kernel, each(a), user_code=True)
+    c = stage(2, 1, lambda index, values: [int(value) for value in values], everything(b), result=0)
+    results = Results()
+    ticket = engine.run(plain(a, b, c), info=RunInfo(1), deliver=results)
+    ticket.begin()
+    board.wait("pid")
+    victim = int(board.text("pid"))
+    os.kill(victim, signal.SIGSTOP)
+    board.mark("go")
+    board.wait("again")  # by another
+    if thaws == "in time":
+        os.kill(victim, signal.SIGCONT)
+        board.wait("again", 2)
+    board.mark("over")
+    ticket.wait()
+    assert results.of(0) == [[40_000 * i for i in range(8)]]
+    if thaws == "late":
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGCONT)
+    assert is_usable(engine)
+    if thaws != "in time":
+        wait_until(lambda: not alive(victim))
+    wait_until(lambda: engine.driver.segments.nbytes == 0, "what it held")
+
+
+def test_a_worker_that_is_silent_is_not_taken_for_frozen(engine, board, monkeypatch):
+    monkeypatch.setattr("nbscale.engines.local.driving._WATCH", 0.01)
+    pids = set(engine.workers)
+
+    def kernel(index):
+        # Holds the interpreter in C for a while: no thread of the worker could answer.
+        ctypes.PyDLL(None).usleep(300_000)
+        board.mark("ran")
+
+    run(engine, plain(stage(0, 2, kernel, result=0)))
+    assert board.count("ran") == 2
+    assert set(engine.workers) == pids
+
+
+def test_a_zygote_that_hangs(monkeypatch):
+    monkeypatch.setattr("nbscale.engines.local.driving._STARTING", 2.0)  # it needs some to start
+    engine = Pooled()
+    engine.scale(2)
+    engine.wait_ready()
+    before = engine.workers
+    os.kill(engine.zygote, signal.SIGSTOP)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    # Nobody tells of their death: the run waits for the answers of the dead.
+    assert is_usable(engine)
+    engine.close()
