@@ -13,25 +13,40 @@ if TYPE_CHECKING:
     from nbscale import array, config, dataframe, errors
     from nbscale.collection import compute, persist, visualize
     from nbscale.delayed import delayed
+    from nbscale.futures import Future, as_completed, cancel, gather, map, submit, wait
     from nbscale.session import runs
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Future",
     "array",
+    "as_completed",
+    "cancel",
     "compute",
     "config",
     "dataframe",
     "delayed",
     "errors",
+    "gather",
+    "map",
     "persist",
     "runs",
+    "submit",
     "visualize",
+    "wait",
 ]
 
 # Where each name lives: a module, or a module and what is taken from it.
 _HOMES = {
     "array": "nbscale.array",
+    "wait": "nbscale.futures:wait",
+    "submit": "nbscale.futures:submit",
+    "map": "nbscale.futures:map",
+    "gather": "nbscale.futures:gather",
+    "cancel": "nbscale.futures:cancel",
+    "as_completed": "nbscale.futures:as_completed",
+    "Future": "nbscale.futures:Future",
     "compute": "nbscale.collection:compute",
     "config": "nbscale.config",
     "dataframe": "nbscale.dataframe",

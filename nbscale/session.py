@@ -16,10 +16,11 @@ from typing import Any, Protocol
 
 from nbscale import config
 from nbscale.engines import limits
-from nbscale.engines.base import Engine, RunInfo, inside, load_engine
-from nbscale.errors import EngineError, PlanNotice
+from nbscale.engines.base import Deliver, Engine, RunInfo, Ticket, inside, load_engine
+from nbscale.errors import EngineError, PlanNotice, RunCancelled
 from nbscale.events import Observer, Place, user_place
 from nbscale.expr.node import Adaptive, Index, Node, Source, Tasks, walk
+from nbscale.graph.job import Job
 from nbscale.plan.jobs import Learned, PlanJob, informed
 from nbscale.plan.rewrite import Change, bottom_up, carry_places, rewrite
 from nbscale.plan.rules import RULES
@@ -182,6 +183,39 @@ class Session:
             record.tasks = sum(stage.n_tasks for stage in job.stages)
             _tell(job.notices, place)
         return results
+
+    def begin(
+        self,
+        job: Job,
+        what: str,
+        reason: str,
+        deliver: Deliver,
+        ended: Callable[[BaseException | None], None],
+        place: Place | None,
+    ) -> Ticket:
+        """Begin a job that nobody waits for yet, in processes where there are some.
+
+        ``ended`` is called when it is over, with its error, on the engine's thread.
+        """
+        name = config.get().engine
+        if name is None or not self.engine(name).capabilities.user_code:
+            name = "local" if sys.platform == "linux" else "inline"
+        engine = self.engine(name)
+        record = RunReport(next(self._numbers), what, engine.name, reason, place)
+        self._remember(record)
+        began = time.monotonic()
+
+        def finished(error: BaseException | None) -> None:
+            record.seconds = time.monotonic() - began
+            cancelled = isinstance(error, (RunCancelled, KeyboardInterrupt))
+            record.outcome = "done" if error is None else "cancelled" if cancelled else "failed"
+            ended(error)
+
+        info = RunInfo(run=record.run, what=what, reason=reason, place=place)
+        ticket = engine.run(job, info=info, deliver=deliver, observers=self.observers())
+        ticket.on_finish = finished
+        ticket.begin()
+        return ticket
 
     def engine(self, name: str) -> Engine:
         """The engine of that name, started at first use.

@@ -26,8 +26,7 @@ from typing import Any, NamedTuple
 import zmq
 
 from nbscale.comm.frame import Inbound, Outbound
-from nbscale.engines import base
-from nbscale.engines.local import failure
+from nbscale.engines import base, failure
 from nbscale.errors import BadFrame
 from nbscale.store.base import measure
 from nbscale.store.codec import Encoded, decode, decode_piece, encode, encode_pieces
@@ -260,7 +259,7 @@ class _Worker:
                 if isinstance(error, _Told):
                     self._done.append((key, task, None))
                 else:
-                    packed = failure.pack(error, _dumps)
+                    packed = failure.pack(error)
                     self._done.append((key, task, start, clock(), packed))
                 del error
             else:
@@ -323,11 +322,11 @@ class _Worker:
         if pieces and isinstance(value, (list, tuple)):
             encoded = _encoded(value, True)
             if encoded.nbytes <= INLINE:
-                return [_dumps(piece) for piece in value]
+                return [failure.dumps(piece) for piece in value]
             return self._written(encoded, grant, "pieces")
         encoded = _encoded(value, False)
         if encoded.nbytes <= INLINE:
-            return _dumps(value) if len(encoded.parts) > 1 else encoded.parts[0][1][16:]
+            return failure.dumps(value) if len(encoded.parts) > 1 else encoded.parts[0][1][16:]
         return self._written(encoded, grant, "value")
 
     def _written(self, encoded: Encoded, grant: Any, what: str) -> Any:
@@ -363,16 +362,6 @@ def _encoded(value: Any, pieces: bool) -> Encoded:
         import cloudpickle  # noqa: PLC0415
 
         return make(value, cloudpickle.dumps)
-
-
-def _dumps(value: Any, protocol: int = 5, **options: Any) -> bytes:
-    try:
-        return pickle.dumps(value, protocol, **options)
-    except Exception:  # noqa: BLE001
-        import cloudpickle  # noqa: PLC0415
-
-        data: bytes = cloudpickle.dumps(value, protocol, **options)
-        return data
 
 
 class _Unreadable:
