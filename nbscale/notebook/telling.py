@@ -235,8 +235,8 @@ def as_html(telling: Telling) -> str:
         f'<span style="color:{colour}">{mark}</span>' if mark else "",
         f"<b>{escape(telling.title)}</b>",
         f'<span style="{_FAINT}">{escape(telling.where)}</span>' if telling.where else "",
-        f"<span>{escape(telling.status)}</span>",
-        f'<span style="{_FAINT}">{escape(figures)}</span>',
+        f"<span>· {escape(telling.status)}</span>",
+        f'<span style="{_FAINT}">· {escape(figures)}</span>',
     ]
     summary = " ".join(part for part in parts if part)
     rows = "".join(

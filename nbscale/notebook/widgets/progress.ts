@@ -152,6 +152,7 @@ class Line {
     put(this.count, row.count);
     put(this.made, row.made);
     this.root.dataset.done = String(row.fraction >= 1);
+    this.root.dataset.own = String(row.where === "");
   }
 }
 
