@@ -69,12 +69,15 @@ class RunInfo:
         Why it runs on this engine.
     place
         Where the user asked for it.
+    depth
+        How many tasks the caller is inside of.
     """
 
     run: int
     what: str = ""
     reason: str = ""
     place: Place | None = None
+    depth: int = 0
 
 
 Take: TypeAlias = Callable[[tuple[int, ...], Any], None]
