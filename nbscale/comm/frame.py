@@ -55,6 +55,11 @@ class Outbound:
     def __init__(self, key: bytes, way: bytes) -> None:
         self._key, self._way, self._number = key, way, 0
 
+    @property
+    def count(self) -> int:
+        """How many frames were sealed."""
+        return self._number
+
     def seal(self, payload: bytes) -> bytes:
         """Return the frame of a payload; a few microseconds, and a copy."""
         head = _HEAD.pack(_MAGIC, len(payload), self._number)
@@ -69,6 +74,11 @@ class Inbound:
 
     def __init__(self, key: bytes, way: bytes) -> None:
         self._key, self._way, self._number = key, way, 0
+
+    @property
+    def count(self) -> int:
+        """How many frames were opened."""
+        return self._number
 
     def open(self, frame: bytes) -> memoryview:
         """Return the payload of the next frame.

@@ -155,12 +155,12 @@ class Driver(abc.ABC):
         if run.opened:
             return
         self._runs[run.number] = run
-        self._joined(run)
         if limit is not None and limit != self._limit:
             self._limit = limit
             self._signals.append(SetLimit(limit))
         run.begin()
         self._signals.append(OpenRun(run.number))
+        self._joined(run)
         self._reply(run, reply)
 
     def _reply(self, run: Running, reply: Reply) -> None:

@@ -13,8 +13,13 @@ __all__ = ["dumps", "pack", "unpack"]
 
 _MOST_CAUSES = 20
 
-Link: TypeAlias = tuple[bytes | None, str, Any, int | None, int | None, bool]
-"""An exception pickled or None, its text, its trace, and which links are cause and context."""
+Link: TypeAlias = tuple[bytes | None, str, Any, int | None, int | None, bool, dict[str, Any]]
+"""An exception pickled or None, its text, its trace, which links are cause and context, its marks."""
+
+_MOST_BYTES = 1 << 20
+"""What is larger is brought as its text: an exception that carries data would carry it everywhere."""
+
+_MOST_TEXT = 1 << 16
 
 
 def dumps(value: Any, protocol: int = 5, **options: Any) -> bytes:
@@ -38,7 +43,7 @@ def pack(error: BaseException) -> bytes:
     places = {id(one): at for at, one in enumerate(chain)}
     links: list[Link] = []
     for one in chain:
-        text = "".join(traceback.format_exception_only(one)).strip()
+        text = "".join(traceback.format_exception_only(one)).strip()[:_MOST_TEXT]
         links.append(
             (
                 _pickled(one),
@@ -47,6 +52,7 @@ def pack(error: BaseException) -> bytes:
                 places.get(id(one.__cause__)),
                 places.get(id(one.__context__)),
                 one.__suppress_context__,
+                _marks(one),
             )
         )
     return pickle.dumps(links, protocol=5)
@@ -61,11 +67,25 @@ def _collect(error: BaseException, chain: list[BaseException]) -> None:
             waiting += [one.__context__, one.__cause__]
 
 
+def _marks(error: BaseException) -> dict[str, Any]:
+    """What was added to it, and is lost by one that says itself how it is pickled."""
+    step = getattr(error, "__nbscale_step__", None)
+    notes = getattr(error, "__notes__", None)
+    found: dict[str, Any] = {}
+    if type(step) is int:
+        found["__nbscale_step__"] = step
+    if type(notes) is list:
+        found["__notes__"] = [str(note) for note in notes]
+    return found
+
+
 def _pickled(error: BaseException) -> bytes | None:
     try:
         data = dumps(error, protocol=5)
         again = pickle.loads(data)
     except BaseException:  # noqa: BLE001 - whatever it is: it cannot be brought
+        return None
+    if len(data) > _MOST_BYTES:
         return None
     return data if type(again).__name__ == type(error).__name__ else None
 
@@ -82,7 +102,11 @@ def unpack(data: bytes) -> BaseException:
     """The exception of bytes made by ``pack`` in a process of ours."""
     links: list[Link] = pickle.loads(data)
     errors = [_unpickled(pickled, text, trace) for pickled, text, trace, *_ in links]
-    for error, (_, _, _, cause, context, suppress) in zip(errors, links, strict=True):
+    for error, (pickled, _, _, cause, context, suppress, marks) in zip(errors, links, strict=True):
+        for name, mark in marks.items():
+            # The text that stands for one that cannot be brought has the notes in it.
+            if name not in error.__dict__ and not (name == "__notes__" and pickled is None):
+                error.__dict__[name] = mark
         if cause is not None:
             error.__cause__ = errors[cause]
         if context is not None:

@@ -163,8 +163,12 @@ class Machine(Giving):
         if worker is None:
             return
         self.free.pop(signal.worker, None)
-        # Tasks run in the order given, so the first one was running when the worker died.
-        suspect = next(iter(worker.queue), None)
+        at = signal.at
+        if at is None:
+            # Tasks run in the order given, so the first one was running when the worker died.
+            suspect = next(iter(worker.queue), None)
+        else:
+            suspect = at if at in worker.queue else None
         for task, promised in worker.queue.items():
             self.ledger.promised -= promised
             run = self.runs[task.run]
@@ -174,7 +178,7 @@ class Machine(Giving):
             self.ledger.promised -= promised
             if not worker.frozen and task.run in self.runs:
                 self.runs[task.run].outside -= 1
-            if worker.frozen and suspect is None and task not in worker.told:
+            if suspect is None and worker.frozen and task not in worker.told and at in (None, task):
                 suspect = task
         if suspect is not None:
             self._blame(suspect)

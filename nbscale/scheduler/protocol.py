@@ -12,6 +12,7 @@ from nbscale.graph.stage import Stage
 from nbscale.record import record
 
 __all__ = [
+    "NO_TASK",
     "Action",
     "Cancel",
     "CloseRun",
@@ -48,6 +49,9 @@ class TaskId(NamedTuple):
     run: int
     stage: int
     task: int
+
+
+NO_TASK = TaskId(-1, -1, -1)
 
 
 # Signals ------------------------------------------------------------------------------------
@@ -118,9 +122,14 @@ class WorkerJoined:
 
 @record
 class WorkerLeft:
-    """A worker is gone for good; values live in the store and survive it."""
+    """A worker is gone for good; values live in the store and survive it.
+
+    ``at`` is the task it was running, ``NO_TASK`` for none, None if that is not known: then it is
+    taken for the first of those it had.
+    """
 
     worker: int
+    at: TaskId | None = None
 
 
 @record

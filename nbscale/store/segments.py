@@ -121,8 +121,24 @@ class Segments:
         self.nbytes += nbytes
         return Extent(segment.number, start, nbytes, segment.generation)
 
-    def adopt(self, number: int, fd: int, nbytes: int) -> Extent:
-        """Take over a segment made elsewhere, with one extent in it; nbytes without the header."""
+    def adopt(self, number: int, fd: int, nbytes: int, *, lasting: bool = False) -> Extent:
+        """Take over a segment made elsewhere, with one extent in it; nbytes without the header.
+
+        What is small is copied to its like: descriptors are scarce.
+        """
+        if nbytes < LARGE:
+            extent = self.grant(nbytes, lasting=lasting)
+            view = self.view(extent)
+            try:
+                done = 0
+                while done < nbytes:
+                    got = os.preadv(fd, [view[done:]], _HEAD + done)
+                    if not got:
+                        raise Stuck(f"a segment made elsewhere is shorter than {nbytes} bytes")
+                    done += got
+            finally:
+                os.close(fd)
+            return extent
         segment = _Segment(number, fd, nbytes + _HEAD, common=False, generation=1)
         segment.top += nbytes
         segment.live = 1
@@ -270,12 +286,16 @@ class Maps:
     def _checked(self, extent: Extent) -> tuple[int, memoryview, memoryview]:
         known = self._known.get(extent.segment)
         if known is None:
-            fd = self._fetch(extent.segment)
-            whole = memoryview(mmap.mmap(fd, 0))
-            known = self._known[extent.segment] = (fd, whole.toreadonly(), whole)
+            known = self._made(extent.segment)
         (generation,) = _WORD.unpack_from(known[1])
         if generation != extent.generation:
             raise Stuck(f"shared memory was given back while it was in use: {extent}")
+        return known
+
+    def _made(self, number: int) -> tuple[int, memoryview, memoryview]:
+        fd = self._fetch(number)
+        whole = memoryview(mmap.mmap(fd, 0))
+        known = self._known[number] = (fd, whole.toreadonly(), whole)
         return known
 
 

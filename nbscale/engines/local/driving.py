@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import signal
 import sys
@@ -12,15 +13,18 @@ from nbscale.engines.driver import Driver
 from nbscale.engines.local.pool import Pool
 from nbscale.engines.local.remote import Remote
 from nbscale.engines.local.worker import INLINE
-from nbscale.engines.loop import Loop
+from nbscale.engines.loop import Loop, report_error
 from nbscale.engines.running import Running
+from nbscale.errors import EngineError, WorkerLost
 from nbscale.events import TaskEnded, TaskStarted
 from nbscale.graph.job import Grow
 from nbscale.graph.stage import Stage
 from nbscale.scheduler.machine import Machine
 from nbscale.scheduler.protocol import (
+    NO_TASK,
     Deliver,
     Drop,
+    End,
     Grown,
     Run,
     SetQueue,
@@ -105,6 +109,9 @@ class PoolDriver(Driver):
         self._mail: dict[int, _Mail] = {}
         self._given: dict[int, dict[tuple[int, int], Extent | None]] = {}
         self._leases: dict[int, list[Extent]] = {}
+        self._doomed: dict[int, list[Extent]] = {}  # what killed workers may still write to or see
+        self._recalled: set[int] = set()  # workers that were asked for tasks and said nothing since
+        self._causes: dict[TaskId, str] = {}  # what the last worker that ran a task died of
         self._busy = 0
         self._pace = 0.0
         self._ahead = 2
@@ -157,6 +164,8 @@ class PoolDriver(Driver):
         number, stage, task = action.task
         remote = self._runs[number].works[stage]
         worker = action.worker
+        if worker not in self._given:
+            return  # several died at once, and the machine is about to be told of this one
         mail = self._to(worker)
         if worker not in remote.known:
             remote.known.add(worker)
@@ -198,8 +207,7 @@ class PoolDriver(Driver):
         expected = remote.expected
         if expected is None or expected <= INLINE:
             return None
-        lasting = remote.stage.keep or remote.stage.result is not None
-        return self.segments.grant(int(expected * 1.1) + 4096, lasting=lasting)
+        return self.segments.grant(int(expected * 1.1) + 4096, lasting=remote.is_lasting)
 
     def _is_idle(self) -> bool:
         return not self._busy and not self.pool.starting
@@ -208,6 +216,9 @@ class PoolDriver(Driver):
         self._guarded(self._hear, number, messages)
 
     def _hear(self, number: int, messages: list[Any]) -> None:
+        if number not in self._given:
+            return  # it is being replaced
+        self._recalled.discard(number)
         for message in messages:
             kind = message[0]
             if kind == "done":
@@ -217,7 +228,8 @@ class PoolDriver(Driver):
                     self._unlease(number, Extent(*extent))
             elif kind == "print":
                 _, _, stream, text = message
-                getattr(sys, stream).write(text)
+                with contextlib.suppress(Exception):  # whatever took the place of the stream
+                    getattr(sys, stream).write(text)
 
     def _take(self, number: int, items: list[Any]) -> None:
         """Take what became of tasks."""
@@ -239,7 +251,9 @@ class PoolDriver(Driver):
             else:
                 if grant is not None:
                     self.segments.free(grant)
-                if len(item) == 5:
+                if item[-1] is not None:
+                    self._lease(number, item[-1])
+                if len(item) == 6:
                     error = failure.unpack(item[4])
                     self._tell(remote, task, number, item[2], item[3], 0, error)
                     self._raised(remote.run, number, name, error)
@@ -253,7 +267,7 @@ class PoolDriver(Driver):
     def _keep(self, remote: Remote, number: int, item: Any, grant: Extent | None) -> None:
         """Put the value of a task that is done into its table."""
         _, task, start, stop, rows, nbytes, kept, held = item
-        value = self._stored(number, kept, grant)
+        value = self._stored(number, kept, grant, remote.is_lasting)
         if held is not None:
             self._lease(number, held)
         if remote.wire is not None:
@@ -266,7 +280,7 @@ class PoolDriver(Driver):
         else:
             remote.table[task] = value
 
-    def _stored(self, number: int, kept: Any, grant: Extent | None) -> Any:
+    def _stored(self, number: int, kept: Any, grant: Extent | None, lasting: bool) -> Any:
         """The handle of a value, from where its worker says that it put it."""
         if type(kept) is not tuple:
             if grant is not None:
@@ -280,7 +294,7 @@ class PoolDriver(Driver):
                 self.segments.free(grant)
             segment, fd = self.pool.receive(number)
             assert segment == kept[3]
-            extent = self.segments.adopt(segment, fd, kept[1])
+            extent = self.segments.adopt(segment, fd, kept[1], lasting=lasting)
         return (*extent, True) if kept[2] == "pieces" else tuple(extent)
 
     def _tell(
@@ -311,15 +325,20 @@ class PoolDriver(Driver):
 
     def _uneven(self) -> bool:
         """Whether a worker has nothing to do while tasks wait at another."""
-        given = self._given.values()
-        return not all(given) and any(len(tasks) > 1 for tasks in given)
+        given = self._given
+        return not all(given.values()) and any(
+            len(tasks) > 1 and number not in self._recalled for number, tasks in given.items()
+        )
 
     def _balance(self) -> None:
         """Some have nothing to do: have tasks back that wait behind one that takes long."""
         self._balancing = False
         idle = sum(not given for given in self._given.values())
-        laden = max(self._given, key=lambda number: len(self._given[number]), default=None)
+        asked = self._recalled
+        askable = [number for number in self._given if number not in asked]
+        laden = max(askable, key=lambda number: len(self._given[number]), default=None)
         if idle and laden is not None and len(self._given[laden]) > 1:
+            asked.add(laden)  # until it says something: in C code it may not for minutes
             mail = self._to(laden)
             mail.recall = (len(self._given[laden]) - 1 + idle) // (idle + 1)
             mail.interrupt = True
@@ -328,6 +347,8 @@ class PoolDriver(Driver):
         number, stage, task = action.task
         key = self._runs[number].works[stage].key
         worker = action.worker
+        if worker not in self._given:
+            return
         mail = self._to(worker)
         mail.interrupt = True
         if not mail.stop:
@@ -338,7 +359,17 @@ class PoolDriver(Driver):
         """Tasks that were told to stop had their time."""
         given = self._given.get(worker)
         if given is not None and any(task in given for task in told):
-            self.pool.kill(worker)
+            self._kill(worker)
+
+    def _end(self, action: End) -> None:
+        run = self._runs[action.run]
+        task = action.task
+        cause = None if task is None else self._causes.get(task)
+        if task is not None and cause is not None and task not in run.errors:
+            run.errors[task] = _lost(run.works[task.stage].stage, cause, action.error)
+        super()._end(action)
+        for at in [at for at in self._causes if at.run == action.run]:
+            del self._causes[at]
 
     # Values ---------------------------------------------------------------------------------
 
@@ -374,9 +405,10 @@ class PoolDriver(Driver):
 
     def _grow(self, run: Running, reply: Grow) -> Grown:
         def make(stage: Stage, take: Any, wire: Any) -> Remote:
+            blob = self._blob(stage)
             remote = Remote(run, next(self._keys), stage, self.segments, take, wire)
             self._stages[remote.key] = remote
-            remote.blob = self._blob(stage)
+            remote.blob = blob
             return remote
 
         return run.grow(reply, make)
@@ -385,7 +417,10 @@ class PoolDriver(Driver):
         """A stage's program as workers get it: bytes, or an extent that all of them map."""
         import cloudpickle  # noqa: PLC0415 - 10 ms that are paid with the first run
 
-        encoded = encode(stage.program, cloudpickle.dumps)
+        try:
+            encoded = encode(stage.program, cloudpickle.dumps)
+        except Exception as error:
+            raise _unsendable(stage, error) from error
         if encoded.nbytes <= _BLOB:
             return encoded.to_bytes()
         extent = self.segments.grant(encoded.nbytes, lasting=True)
@@ -407,15 +442,33 @@ class PoolDriver(Driver):
 
     def _fill(self) -> None:
         """Have as many workers as are wanted."""
-        while len(self.pool.numbers) < self._wanted:
-            self.pool.fork()
+        try:
+            while len(self.pool.numbers) < self._wanted:
+                self.pool.fork()
+        except (EngineError, OSError) as error:
+            self._unable(error)
+
+    def _unable(self, error: BaseException) -> None:
+        """There can be no workers: say so to whoever waits for them."""
+        if not isinstance(error, EngineError):
+            error = EngineError(f"the pool of processes cannot be started: {error}")
+        self._lost = 0
+        for run in self._runs.values():
+            if run.failure is None:
+                self._fail(run, error)
+        if not self._runs:
+            report_error(error)
+
+    def _kill(self, number: int) -> None:
+        self._doomed.setdefault(number, [])
+        self.pool.kill(number)
 
     def _scale(self, workers: int) -> None:
         self._wanted = workers
         self._fill()
         if not self._busy:
             for number in self.pool.numbers[workers:]:
-                self.pool.kill(number)
+                self._kill(number)
 
     def _worker_joined(self, number: int) -> None:
         self._lost = 0
@@ -424,27 +477,42 @@ class PoolDriver(Driver):
         self._guarded(self._signals.append, WorkerJoined(number))
 
     def _worker_left(self, number: int, code: int) -> None:
-        self._guarded(self._gone, number, code)
+        killed = number in self._doomed or number in self._given
+        self._guarded(self._gone if killed else self._unborn, number, code)
 
     def _gone(self, number: int, code: int) -> None:
         """A worker has died."""
         self._mail.pop(number, None)
+        self._recalled.discard(number)
+        for extent in self._doomed.pop(number, ()):
+            self.segments.release(extent)
         given = self._given.pop(number, None)
-        if given is None:
-            self._lost += 1
-            if self._lost >= _MOST_LOST:
-                self._lost = 0
-                msg = f"workers end before they are ready, the last one {_cause(code)}"
-                raise RuntimeError(msg)
-        else:
+        if given is not None:
+            key, task = self.pool.at(number)
+            at = NO_TASK
+            if (key, task) in given:
+                remote = self._stages[key]
+                at = TaskId(remote.run.number, remote.stage.number, task)
+                self._causes[at] = _cause(code)
             self._busy -= len(given)
             for grant in given.values():
                 if grant is not None:
                     self.segments.free(grant)
             for extent in self._leases.pop(number):
                 self.segments.release(extent)
-            self._signals.append(WorkerLeft(number))
+            self._signals.append(WorkerLeft(number, at))
         if self._runs:
+            self._fill()
+
+    def _unborn(self, number: int, code: int) -> None:
+        """A worker has died before it was ready."""
+        self._lost += 1
+        if self._lost >= _MOST_LOST:
+            msg = (
+                f"the processes of the pool end before they are ready, the last one {_cause(code)}"
+            )
+            self._unable(EngineError(msg))
+        elif self._runs:
             self._fill()
 
     def _broken(self, error: BaseException) -> None:
@@ -452,12 +520,13 @@ class PoolDriver(Driver):
         self._guarded(self._all_gone, error)
 
     def _all_gone(self, error: BaseException) -> None:
-        for number in list(self._given):
+        for number in [*self._given, *self._doomed]:
             self._gone(number, -signal.SIGKILL)
         self._lost += 1
         if self._lost >= _MOST_LOST:
-            self._lost = 0
-            raise error
+            self._unable(error)
+        elif self._runs:
+            self._fill()
 
     def _close_all(self, closed: Any) -> None:
         try:
@@ -472,13 +541,45 @@ class PoolDriver(Driver):
     def _new_machine(self) -> Machine:
         """After a mistake nobody knows what workers are at: they are replaced."""
         for number in self.pool.numbers:
-            self.pool.kill(number)
+            self._kill(number)
+        for number, given in self._given.items():
+            grants = [grant for grant in given.values() if grant is not None]
+            self.segments.nbytes -= sum(grant.nbytes for grant in grants)
+            self._doomed.setdefault(number, []).extend(grants + self._leases[number])
+        self._recalled.clear()
         machine = Machine(self._limit, queue=self._ahead)
         self._given.clear()
         self._leases.clear()
         self._mail.clear()
         self._busy = 0
         return machine
+
+
+def _lost(stage: Stage, cause: str, told: str) -> WorkerLost:
+    """What is said of a task that cost several workers."""
+    places = [str(step.place) for step in stage.program.steps if step.place is not None]
+    where = f" ({places[-1]})" if len(places) == 1 else ""
+    _, _, told = told.partition(": ")
+    return WorkerLost(f"in {stage.name}{where}: {told}; the last one ended {cause}")
+
+
+def _unsendable(stage: Stage, error: BaseException) -> TypeError:
+    """What is said of a program that cannot be sent: which operation it is, and why."""
+    import cloudpickle  # noqa: PLC0415
+
+    for step in stage.program.steps:
+        try:
+            cloudpickle.dumps(step.kernel)
+        except Exception as mistake:  # noqa: BLE001 - whatever it is, it is told of
+            where = "" if step.place is None else f" ({step.place})"
+            name, why = f"{step.name}{where}", str(mistake)
+            break
+    else:
+        name, why = stage.name, str(error)
+    return TypeError(
+        f"{name} cannot be sent to the processes that should run it: {why}. Make what it needs "
+        "inside the function, or run it in the kernel with engine='inline'"
+    )
 
 
 def _size(handle: Any) -> int:
@@ -497,5 +598,6 @@ def _free(segments: Segments, handle: Any) -> None:
 def _cause(code: int) -> str:
     """What a process died of."""
     if code < 0:
-        return f"of signal {signal.Signals(-code).name}"
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else -code
+        return f"by signal {name}"
     return f"with exit code {code}"

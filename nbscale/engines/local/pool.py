@@ -13,8 +13,10 @@ processes, and passes messages on.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import marshal
+import mmap
 import os
 import secrets
 import shutil
@@ -31,13 +33,21 @@ from typing import Any
 import zmq
 
 from nbscale.comm.frame import Inbound, Outbound
-from nbscale.engines.local.worker import ways
+from nbscale.engines.local.worker import AT, HEED, PAGE, ways
 from nbscale.engines.loop import Loop
 from nbscale.errors import BadFrame, EngineError
 
 __all__ = ["Pool"]
 
 _NUMBER = struct.Struct("<Q")
+
+_CLOEXEC = socket.MSG_CMSG_CLOEXEC
+
+_FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
+"""There is no room for more descriptors until the worker has taken some."""
+
+_AGAIN = 0.002
+"""Seconds until what there was no room for is sent again."""
 
 _HEAVY = ("numpy", "pandas", "pyarrow", "scipy", "sklearn")
 
@@ -58,12 +68,30 @@ _START = (
 
 
 class _Worker:
-    __slots__ = ("greeted", "inbound", "line", "outbound", "pid", "pidfd", "ready", "segments")
+    __slots__ = (
+        "at",
+        "backlog",
+        "doomed",
+        "greeted",
+        "identity",
+        "inbound",
+        "line",
+        "outbound",
+        "pid",
+        "pidfd",
+        "ready",
+        "segments",
+    )
 
-    def __init__(self, number: int, key: bytes, line: socket.socket) -> None:
+    def __init__(self, number: int, key: bytes, line: socket.socket, at: mmap.mmap) -> None:
         into, out = ways(number)
         self.outbound, self.inbound = Outbound(key, into), Inbound(key, out)
+        # Nobody else can guess it and take its place before it comes; ZeroMQ keeps those with 0.
+        self.identity = b"w" + secrets.token_bytes(15)
         self.line = line
+        self.at = at
+        self.backlog: dict[int, int] = {}  # descriptors for which the line had no room
+        self.doomed = False  # it was told to die
         self.pid = 0
         self.pidfd = -1
         self.greeted = self.ready = False
@@ -71,6 +99,7 @@ class _Worker:
 
     def close(self) -> None:
         self.line.close()
+        self.at.close()
         if self.pidfd >= 0:
             os.close(self.pidfd)
 
@@ -104,6 +133,7 @@ class Pool:
         self._loop = loop
         self._joined, self._left, self._heard, self._broken = joined, left, heard, broken
         self._workers: dict[int, _Worker] = {}
+        self._names: dict[bytes, int] = {}
         self._numbers = 0
         self._zygote: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
@@ -118,12 +148,12 @@ class Pool:
     @property
     def starting(self) -> int:
         """How many workers will be ready soon."""
-        return sum(not worker.ready for worker in self._workers.values())
+        return sum(not (worker.ready or worker.doomed) for worker in self._workers.values())
 
     @property
     def numbers(self) -> list[int]:
-        """The workers there are, those that are starting included."""
-        return list(self._workers)
+        """The workers there are, those that are starting included, those told to die not."""
+        return [number for number, worker in self._workers.items() if not worker.doomed]
 
     def pids(self) -> list[int]:
         """Process numbers of the zygote and the workers."""
@@ -151,7 +181,7 @@ class Pool:
                 pass_fds=[other.fileno()],
                 start_new_session=True,
             )
-        except OSError as error:
+        except (OSError, TypeError) as error:  # the latter where Python is a part of a program
             self.close()
             raise EngineError(f"the pool of processes cannot be started: {error}") from error
         finally:
@@ -169,23 +199,44 @@ class Pool:
         number, key = self._numbers, secrets.token_bytes(32)
         self._numbers += 1
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._workers[number] = _Worker(number, key, mine)
-        command = {"fork": {"number": number, "key": key.hex(), "endpoint": self._endpoint}}
+        at = os.memfd_create("nbscale", os.MFD_CLOEXEC)
+        os.ftruncate(at, PAGE)
+        worker = self._workers[number] = _Worker(number, key, mine, mmap.mmap(at, PAGE))
+        self._names[worker.identity] = number
+        settings = {
+            "number": number,
+            "key": key.hex(),
+            "identity": worker.identity.hex(),
+            "endpoint": self._endpoint,
+        }
         try:
-            socket.send_fds(self._line, [json.dumps(command).encode()], [its.fileno()])
+            message = json.dumps({"fork": settings}).encode()
+            socket.send_fds(self._line, [message], [its.fileno(), at])
         except OSError:
-            self._hear_zygote()  # it is gone
+            self._loop.post(self._hear_zygote)  # it is gone
         finally:
             its.close()
+            os.close(at)
         return number
 
+    def at(self, number: int) -> tuple[int, int]:
+        """Stage and task that a worker was at when it was last seen, dead or alive."""
+        worker = self._workers.get(number)
+        return (-1, -1) if worker is None else AT.unpack_from(worker.at)
+
     def interrupt(self, number: int) -> None:
-        """Make a worker look at its messages."""
+        """Make a worker look at its messages, all that were sent until now."""
+        worker = self._workers.get(number)
+        if worker is not None:
+            HEED.pack_into(worker.at, AT.size, worker.outbound.count)
         self._signal(number, signal.SIGINT)
 
     def kill(self, number: int) -> None:
         """End a worker; it has left when its death is told."""
-        self._signal(number, signal.SIGKILL)
+        worker = self._workers.get(number)
+        if worker is not None:
+            worker.doomed = True
+            self._signal(number, signal.SIGKILL)
 
     def _signal(self, number: int, what: signal.Signals) -> None:
         worker = self._workers.get(number)
@@ -200,6 +251,7 @@ class Pool:
         for worker in self._workers.values():
             worker.close()
         self._workers.clear()
+        self._names.clear()
         if line is not None:
             self._loop.unwatch(line.fileno())
             line.close()
@@ -224,27 +276,55 @@ class Pool:
             return
         frame = worker.outbound.seal(marshal.dumps(messages))
         with contextlib.suppress(zmq.ZMQError):  # its death is told by the zygote
-            self._socket.send_multipart([_NUMBER.pack(number + 1), frame])
+            self._socket.send_multipart([worker.identity, frame])
 
     def show(self, number: int, segment: int, fd: int) -> None:
         """Give a worker the descriptor of a segment, before a message that names it."""
         worker = self._workers.get(number)
         if worker is not None and segment not in worker.segments:
             worker.segments.add(segment)
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                socket.send_fds(worker.line, [_NUMBER.pack(segment)], [fd])
+            idle = not worker.backlog
+            worker.backlog[segment] = fd
+            if idle:
+                self._push(number)
+
+    def _push(self, number: int) -> None:
+        """Send descriptors that were not sent yet, as many as there is room for.
+
+        This thread never waits for a worker, which may be frozen or at a long task. The worker
+        does wait: a message that names a segment may come before its descriptor.
+        """
+        worker = self._workers.get(number)
+        if worker is None:
+            return
+        backlog = worker.backlog
+        while backlog:
+            segment, fd = next(iter(backlog.items()))
+            try:
+                message = [_NUMBER.pack(segment)]
+                socket.send_fds(worker.line, message, [fd], socket.MSG_DONTWAIT)
+            except (BrokenPipeError, ConnectionResetError):
+                backlog.clear()  # its death is told by the zygote
+                return
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                self._loop.after(_AGAIN, self._push, number)
+                return
+            del backlog[segment]
 
     def forget(self, segment: int) -> list[int]:
         """Workers that know a segment, which is no more."""
         known = [n for n, worker in self._workers.items() if segment in worker.segments]
         for number in known:
             self._workers[number].segments.discard(segment)
+            self._workers[number].backlog.pop(segment, None)
         return known
 
     def receive(self, number: int) -> tuple[int, int]:
         """The number and descriptor of a segment that a worker has made, as it says."""
         data, fds, _, _ = socket.recv_fds(
-            self._workers[number].line, _NUMBER.size, 1, socket.MSG_DONTWAIT
+            self._workers[number].line, _NUMBER.size, 1, socket.MSG_DONTWAIT | _CLOEXEC
         )
         return _NUMBER.unpack(data)[0], fds[0]
 
@@ -253,15 +333,13 @@ class Pool:
         for _ in range(64):
             try:
                 name, frame = self._socket.recv_multipart(zmq.NOBLOCK)
-                number = _NUMBER.unpack(name)[0] - 1
+                number = self._names[name]
             except zmq.Again:
                 return
-            except (ValueError, struct.error):
+            except (ValueError, KeyError):
                 self.refused += 1
                 continue
-            worker = self._workers.get(number)
-            if worker is None:
-                continue
+            worker = self._workers[number]
             try:
                 messages = marshal.loads(worker.inbound.open(frame))  # noqa: S302 - it was signed
             except BadFrame:
@@ -282,9 +360,12 @@ class Pool:
             self._joined(number)
 
     def _hear_zygote(self) -> None:
-        assert self._line is not None
+        if self._line is None:
+            return
         try:
-            data, fds, _, _ = socket.recv_fds(self._line, 1 << 16, 1, socket.MSG_DONTWAIT)
+            data, fds, _, _ = socket.recv_fds(
+                self._line, 1 << 16, 1, socket.MSG_DONTWAIT | _CLOEXEC
+            )
         except BlockingIOError:
             return
         except ConnectionResetError:
@@ -301,14 +382,19 @@ class Pool:
                 os.close(fds[0])
                 return
             worker.pid, worker.pidfd = message["pid"], fds[0]
+            if worker.doomed:
+                self.kill(message["forked"])
             self._welcome(message["forked"], worker)
         elif "died" in message:
             number = message["died"]
             self._hear_workers()  # what it said before it died counts
-            gone = self._workers.pop(number, None)
+            gone = self._workers.get(number)
             if gone is not None:
-                gone.close()
+                gone.doomed = True
                 self._left(number, message["code"])
+                if self._workers.pop(number, None) is not None:
+                    del self._names[gone.identity]
+                    gone.close()
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()

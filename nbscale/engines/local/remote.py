@@ -51,6 +51,8 @@ class Remote:
         Its values are kept so that each reader finds its piece.
     expected
         Bytes of the next value, as far as that is known.
+    is_lasting
+        Its values stay for longer than others.
     known
         Workers that were told of it.
     blob
@@ -77,6 +79,7 @@ class Remote:
         self.blob: Any = None
         measured = stage.value_of and stage.n_tasks <= _MOST_SIZES
         self.sizes: dict[int, Size] | None = {} if measured else None
+        self.is_lasting = stage.keep or stage.result is not None
         self._segments = segments
         self._measured = False
         self._feeds: list[Callable[[int], Any]] = []

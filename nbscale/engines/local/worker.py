@@ -9,8 +9,10 @@ Messages are plain tuples in ``marshal``'s format: both ends are the same Python
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import marshal
+import mmap
 import os
 import pickle
 import random
@@ -18,10 +20,12 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 import weakref
 from collections import deque
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import zmq
 
@@ -32,7 +36,7 @@ from nbscale.store.base import measure
 from nbscale.store.codec import Encoded, decode, decode_piece, encode, encode_pieces
 from nbscale.store.segments import Extent, Maps, make_segment
 
-__all__ = ["INLINE", "main", "ways"]
+__all__ = ["AT", "HEED", "INLINE", "PAGE", "main", "ways"]
 
 INLINE = 4096
 """Bytes up to which a value travels in the message."""
@@ -43,6 +47,23 @@ COPIED = 256 << 10
 _FLUSH = 0.002
 """Seconds after which what is done is told, though there is more to do."""
 
+AT = struct.Struct("<qq")
+"""Stage and task that a worker is at, in memory the kernel can read when the worker is dead."""
+
+HEED = struct.Struct("<q")
+"""After it: how many frames there are to be read by a worker that is interrupted."""
+
+PAGE = AT.size + HEED.size
+
+_LATE = 0.1
+"""Seconds a frame may be under way: a signal is faster."""
+
+_SOON = 0.1
+"""Seconds after which what a task prints is told, though it runs on."""
+
+_MOST_PRINTED = 1 << 16
+"""Characters after which it is told at once."""
+
 _NUMBER = struct.Struct("<Q")
 _OWN = 1 << 40
 
@@ -52,18 +73,24 @@ def ways(number: int) -> tuple[bytes, bytes]:
     return b"kernel>%d" % number, b"%d>kernel" % number
 
 
-class _Stage(NamedTuple):
-    program: Any
-    deliveries: tuple[str, ...]
-    pieces: bool
-    user_code: bool
+class _Stage:
+    """What a stage's tasks need. Its program is read by the first of them."""
+
+    __slots__ = ("blob", "deliveries", "pieces", "program", "user_code")
+
+    def __init__(
+        self, blob: Any, deliveries: tuple[str, ...], pieces: bool, user_code: bool
+    ) -> None:
+        self.blob, self.deliveries = blob, deliveries
+        self.pieces, self.user_code = pieces, user_code
+        self.program: Any = None
 
 
 class _Told(KeyboardInterrupt):
     """The task was told to stop."""
 
 
-def main(settings: dict[str, Any], line: socket.socket) -> None:
+def main(settings: dict[str, Any], line: socket.socket, at: int) -> None:
     """Work until told to quit. In a process that was just forked."""
     random.seed()
     if "numpy" in sys.modules:
@@ -71,23 +98,24 @@ def main(settings: dict[str, Any], line: socket.socket) -> None:
 
         np.random.seed()  # noqa: NPY002 - what was forked would repeat itself
     base.enter(f"worker {settings['number']}")
-    _Worker(settings, line).run()
+    _Worker(settings, line, mmap.mmap(at, PAGE)).run()
 
 
 class _Worker:
-    def __init__(self, settings: dict[str, Any], line: socket.socket) -> None:
+    def __init__(self, settings: dict[str, Any], line: socket.socket, place: mmap.mmap) -> None:
         number, key = settings["number"], bytes.fromhex(settings["key"])
         into, out = ways(number)
         self._in, self._out = Inbound(key, into), Outbound(key, out)
         self._line = line
+        self._place = place
         self._number = number
         self._socket = zmq.Context(io_threads=1).socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.SNDHWM, 0)
         self._socket.setsockopt(zmq.RCVHWM, 0)
-        self._socket.setsockopt(zmq.IDENTITY, _NUMBER.pack(number + 1))
+        self._socket.setsockopt(zmq.IDENTITY, bytes.fromhex(settings["identity"]))
         self._socket.connect(settings["endpoint"])
-        self._maps = Maps(self._fetch)
+        self._maps = _Maps(self)
         self._fds: dict[int, int] = {}
         self._stages: dict[int, _Stage] = {}
         self._tasks: deque[Any] = deque()
@@ -100,7 +128,9 @@ class _Worker:
         self._quit = False
         self._made = 0
         self._told = 0.0
-        self.printed: list[tuple[int, str, str]] = []
+        self._thread = threading.get_ident()
+        self._printed: deque[tuple[int, str, str]] = deque()
+        self._unsaid = 0  # characters of it
         for name in ("stdout", "stderr"):
             setattr(sys, name, _Stream(self, name))
 
@@ -134,9 +164,10 @@ class _Worker:
     def _tell(self) -> None:
         """Send what is done."""
         messages: list[Any] = []
-        if self.printed:
-            messages += [("print", *one) for one in self.printed]
-            self.printed.clear()
+        printed = self._printed
+        if printed:
+            self._unsaid = 0
+            messages += [("print", *printed.popleft()) for _ in range(len(printed))]
         if self._released:
             extents = [tuple(self._released.popleft()) for _ in range(len(self._released))]
             messages.append(("released", extents))
@@ -174,28 +205,67 @@ class _Worker:
                 for key in message[1]:
                     self._stages.pop(key, None)
                 for number in message[2]:
-                    self._maps.forget(number)
+                    self._forget(number)
             elif kind == "quit":
                 self._quit = True
 
     def _add(
         self, key: int, blob: Any, deliveries: tuple[str, ...], pieces: bool, user_code: bool
     ) -> None:
-        data = memoryview(blob) if type(blob) is bytes else self._maps.read(Extent(*blob))
-        try:
-            program = decode(data)
-        except BaseException as error:  # noqa: BLE001 - told of by each task of it
-            program = _Unreadable(error)
-        self._stages[key] = _Stage(program, deliveries, pieces, user_code)
+        # Read later: this may be called while a task is in the middle of an import.
+        self._stages[key] = _Stage(blob, deliveries, pieces, user_code)
 
-    def _fetch(self, number: int) -> int:
-        """The descriptor of a segment, which was sent before the message that names it."""
+    def _read(self, stage: _Stage) -> None:
+        blob, stage.blob = stage.blob, None
+        try:
+            data = memoryview(blob) if type(blob) is bytes else self._maps.read(Extent(*blob))
+            stage.program = decode(data)
+        except BaseException as error:  # noqa: BLE001 - told of by each task of it
+            stage.program = _Unreadable(error)
+
+    def fetch(self, number: int) -> int:
+        """The descriptor of a segment, which is there or under way."""
         while number not in self._fds:
-            data, fds, _, _ = socket.recv_fds(self._line, _NUMBER.size, 1)
-            if not data:
-                os._exit(0)  # the kernel is gone
-            self._fds[_NUMBER.unpack(data)[0]] = fds[0]
+            self._receive(0)
         return self._fds.pop(number)
+
+    def _receive(self, flags: int) -> None:
+        flags |= socket.MSG_CMSG_CLOEXEC
+        data, fds, _, _ = socket.recv_fds(self._line, _NUMBER.size, 1, flags)
+        if not data:
+            os._exit(0)  # the kernel is gone
+        self._fds[_NUMBER.unpack(data)[0]] = fds[0]
+
+    def _forget(self, number: int) -> None:
+        """A segment is no more; its descriptor may have come for a task that was not run here."""
+        self._maps.forget(number)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._receive(socket.MSG_DONTWAIT)
+        fd = self._fds.pop(number, None)
+        if fd is not None:
+            os.close(fd)
+
+    def write(self, stream: str, text: str) -> None:
+        """Take what was printed; from any thread."""
+        self._printed.append((-1 if self.at is None else self.at[0], stream, text))
+        if not self._unsaid:
+            signal.setitimer(signal.ITIMER_REAL, _SOON)
+        self._unsaid += len(text)
+        if self._unsaid > _MOST_PRINTED and threading.get_ident() == self._thread:
+            with self.unarmed():
+                self._tell()
+
+    @contextlib.contextmanager
+    def unarmed(self) -> Iterator[None]:
+        """Let no signal hit the task for a while; one that came is obeyed afterwards."""
+        armed, self._armed = self._armed, False
+        try:
+            yield
+        finally:
+            self._armed = armed
+        if armed and self._called:
+            self._obey()
 
     # Stopping -------------------------------------------------------------------------------
 
@@ -209,6 +279,11 @@ class _Worker:
     def _obey(self) -> None:
         self._armed = self._called = False  # the messages are read by one at a time
         self._look()
+        (count,) = HEED.unpack_from(self._place, AT.size)
+        end = time.monotonic() + _LATE
+        while self._in.count < count and time.monotonic() < end:
+            self._socket.poll(int(1000 * _LATE))
+            self._look()
         self._tell()  # what was done before must not wait for this task
         if self._given_up:
             raise _Told
@@ -242,11 +317,14 @@ class _Worker:
         key, task, index, inputs, grant = item
         stage = self._stages[key]
         clock = time.monotonic
+        AT.pack_into(self._place, 0, key, task)
+        self.at, self._given_up = (key, task), False
+        if stage.program is None:
+            self._read(stage)
         start = clock()
         maps: list[Any] = []
         try:
             try:
-                self.at, self._given_up = (key, task), False
                 self._armed = True
                 if self._called:
                     self._obey()
@@ -256,19 +334,20 @@ class _Worker:
                 self._armed = False
             except BaseException as error:  # noqa: BLE001 - what a task raises belongs to its run
                 self._armed = False
-                if isinstance(error, _Told):
-                    self._done.append((key, task, None))
-                else:
-                    packed = failure.pack(error)
-                    self._done.append((key, task, start, clock(), packed))
+                packed = None if isinstance(error, _Told) else failure.pack(error)
                 del error
+                held = self._held(maps) if maps else None
+                if packed is None:
+                    self._done.append((key, task, held))
+                else:
+                    self._done.append((key, task, start, clock(), packed, held))
             else:
                 del value
                 held = self._held(maps) if maps else None
                 self._done.append((key, task, start, clock(), rows, nbytes, handle, held))
         except _Told:  # it came while the error was being caught
             self._armed = False
-            self._done.append((key, task, None))
+            self._done.append((key, task, self._held(maps) if maps else None))
         self.at = None
 
     def _inputs(self, stage: _Stage, inputs: Any, maps: list[Any]) -> list[Any]:
@@ -341,6 +420,7 @@ class _Worker:
             os.pwrite(fd, _NUMBER.pack(1), 0)
             for start, part in encoded.parts:
                 _write_all(fd, part, 64 + start)
+            self._armed = False  # what was sent will be told of
             socket.send_fds(self._line, [_NUMBER.pack(number)], [fd])
         finally:
             os.close(fd)
@@ -362,6 +442,18 @@ def _encoded(value: Any, pieces: bool) -> Encoded:
         import cloudpickle  # noqa: PLC0415
 
         return make(value, cloudpickle.dumps)
+
+
+class _Maps(Maps):
+    """Maps whose making no signal can cut in two: a descriptor comes once."""
+
+    def __init__(self, worker: _Worker) -> None:
+        super().__init__(worker.fetch)
+        self._worker = worker
+
+    def _made(self, number: int) -> tuple[int, memoryview, memoryview]:
+        with self._worker.unarmed():
+            return super()._made(number)
 
 
 class _Unreadable:
@@ -386,8 +478,10 @@ class _Stream:
 
     def write(self, text: str) -> int:
         worker = self._worker
-        key = -1 if worker.at is None else worker.at[0]
-        worker.printed.append((key, self.name, str(text)))
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if text:
+            worker.write(self.name, text)
         return len(text)
 
     def writelines(self, lines: Any) -> None:
@@ -395,7 +489,7 @@ class _Stream:
             self.write(line)
 
     def flush(self) -> None:
-        """Do nothing: it goes with what is done next."""
+        """Do nothing: it is told soon."""
 
     def isatty(self) -> bool:
         return False

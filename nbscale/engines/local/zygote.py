@@ -61,7 +61,7 @@ def main(fd: int) -> None:
                 os._exit(0)  # the children are killed as their parent ends
             command, fds = received
             if "fork" in command:
-                _fork(kernel, wake, woken, command["fork"], fds[0], children)
+                _fork(kernel, wake, woken, command["fork"], fds, children)
             else:
                 leaving = True
 
@@ -71,7 +71,7 @@ def _fork(
     wake: int,
     woken: int,
     worker: dict[str, Any],
-    line: int,
+    fds: list[int],
     children: dict[int, int],
 ) -> None:
     parent = os.getpid()
@@ -88,11 +88,13 @@ def _fork(
                 os.close(woken)
                 from nbscale.engines.local import worker as workers  # noqa: PLC0415
 
-                workers.main(worker, socket.socket(fileno=line))
+                line, at = fds
+                workers.main(worker, socket.socket(fileno=line), at)
                 code = 0
         finally:
             os._exit(code)
-    os.close(line)
+    for fd in fds:
+        os.close(fd)
     children[pid] = worker["number"]
     pidfd = os.pidfd_open(pid)  # it cannot be another's: nobody but this process reaps it
     _send(kernel, {"forked": worker["number"], "pid": pid}, [pidfd])
@@ -119,7 +121,7 @@ def _send(to: socket.socket, message: dict[str, Any], fds: list[int] | None = No
 
 def _receive(source: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     try:
-        data, fds, _, _ = socket.recv_fds(source, _MESSAGE, 1)
+        data, fds, _, _ = socket.recv_fds(source, _MESSAGE, 2, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
         return None
     return (json.loads(data), fds) if data else None
