@@ -59,11 +59,17 @@ _HOMES = {
 
 
 class _Package(ModuleType):
-    """Keeps `nbscale.delayed` the function: importing the submodule would put itself there."""
+    """Keeps `nbscale.delayed` the function: importing the submodule would put itself there.
+
+    A function that reads `ns` travels to other processes, so it is pickled by its name.
+    """
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name == "delayed" and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return __import__, (self.__name__,)
 
 
 sys.modules[__name__].__class__ = _Package
