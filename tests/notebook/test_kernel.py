@@ -43,7 +43,7 @@ def start(front, path, **options):
     """Run a slow cell until it shows itself; return its request and its display."""
     front.published.clear()
     assert front.run(kernels.slow(path, **options))["status"] == "ok"
-    request = front.start("_ = ns.compute(*slow)")
+    request = front.start('_ = ns.compute(*slow, engine="inline")')
     display = front.until(lambda m: m["msg_type"] == "display_data")
     return request, display
 
@@ -71,7 +71,7 @@ def stops(front, request, path):
 def test_a_short_run_shows_nothing(front, tmp_path):
     front.published.clear()
     front.run(kernels.slow(tmp_path / "out", count=2, seconds=0))
-    assert front.run("_ = ns.compute(*slow)")["status"] == "ok"
+    assert front.run('_ = ns.compute(*slow, engine="inline")')["status"] == "ok"
     assert not front.of_type("display_data", "comm_open", "stream", "update_display_data")
 
 
@@ -129,7 +129,7 @@ def test_stop_interrupts_a_task_that_does_not_end(front, tmp_path):
 
 
 def test_an_executed_notebook_keeps_the_folded_line_and_no_widget(tmp_path):
-    cells = [kernels.slow(tmp_path / "out", count=20), "_ = ns.compute(*slow)"]
+    cells = [kernels.slow(tmp_path / "out", count=20), '_ = ns.compute(*slow, engine="inline")']
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
     [output] = notebook.cells[1].outputs

@@ -10,7 +10,7 @@ import sys
 CODE = """
 import time
 import nbscale as ns
-ns.compute(*[ns.delayed(time.sleep)(0.1) for i in range(10)])
+ns.compute(*[ns.delayed(time.sleep)(0.1) for i in range(10)], engine="inline")
 print("ended")
 """
 
