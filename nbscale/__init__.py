@@ -13,25 +13,40 @@ if TYPE_CHECKING:
     from nbscale import array, config, dataframe, errors
     from nbscale.collection import compute, persist, visualize
     from nbscale.delayed import delayed
+    from nbscale.futures import Future, as_completed, cancel, gather, map, submit, wait
     from nbscale.session import runs
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Future",
     "array",
+    "as_completed",
+    "cancel",
     "compute",
     "config",
     "dataframe",
     "delayed",
     "errors",
+    "gather",
+    "map",
     "persist",
     "runs",
+    "submit",
     "visualize",
+    "wait",
 ]
 
 # Where each name lives: a module, or a module and what is taken from it.
 _HOMES = {
     "array": "nbscale.array",
+    "wait": "nbscale.futures:wait",
+    "submit": "nbscale.futures:submit",
+    "map": "nbscale.futures:map",
+    "gather": "nbscale.futures:gather",
+    "cancel": "nbscale.futures:cancel",
+    "as_completed": "nbscale.futures:as_completed",
+    "Future": "nbscale.futures:Future",
     "compute": "nbscale.collection:compute",
     "config": "nbscale.config",
     "dataframe": "nbscale.dataframe",
@@ -44,11 +59,17 @@ _HOMES = {
 
 
 class _Package(ModuleType):
-    """Keeps `nbscale.delayed` the function: importing the submodule would put itself there."""
+    """Keeps `nbscale.delayed` the function: importing the submodule would put itself there.
+
+    A function that reads `ns` travels to other processes, so it is pickled by its name.
+    """
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name == "delayed" and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return __import__, (self.__name__,)
 
 
 sys.modules[__name__].__class__ = _Package

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType
 from typing import Any, Self, TypeVar, cast
 
-from nbscale.errors import render_for_notebook, trim_traceback
+from nbscale.errors import RunCancelled, render_for_notebook, trim_traceback
 from nbscale.events import Place, user_place
 from nbscale.expr.node import Index, Node
 from nbscale.plan.draw import draw
@@ -120,7 +120,7 @@ def public(function: F) -> F:
         __tracebackhide__ = True
         try:
             return function(*args, **kwargs)
-        except Exception as error:
+        except (Exception, RunCancelled) as error:
             render_for_notebook(error)
             trim_traceback(error)
             raise error  # noqa: TRY201 - a bare `raise` would bring the frames back

@@ -16,11 +16,13 @@ from nbscale.record import record
 
 __all__ = [
     "Event",
+    "MemoryHeld",
     "Observer",
     "Place",
     "RunEnded",
     "RunStarted",
     "StageAdded",
+    "StageWithdrawn",
     "TaskEnded",
     "TaskStarted",
     "user_place",
@@ -42,7 +44,10 @@ class Place:
 
 @record
 class RunStarted:
-    """A run began. ``what`` names the result in the user's words; ``reason`` says why this engine."""
+    """A run began. ``what`` names the result in the user's words; ``reason`` says why this engine.
+
+    ``depth`` counts the tasks the caller was inside of: 0 for a run that the user waits for.
+    """
 
     run: int
     time: float
@@ -50,6 +55,7 @@ class RunStarted:
     engine: str
     reason: str
     place: Place | None
+    depth: int = 0
 
 
 @record
@@ -62,6 +68,14 @@ class StageAdded:
     tasks: int
     edges: tuple[int, ...]
     places: tuple[Place, ...]
+
+
+@record
+class StageWithdrawn:
+    """A stage was taken back, since what was found while running made its plan wrong."""
+
+    run: int
+    stage: int
 
 
 @record
@@ -90,6 +104,16 @@ class TaskEnded:
 
 
 @record
+class MemoryHeld:
+    """What the values of all runs of an engine hold, and what they may. Sizes in bytes."""
+
+    run: int
+    time: float
+    held: int
+    budget: int
+
+
+@record
 class RunEnded:
     """A run ended: ``"done"``, ``"failed"`` or ``"cancelled"``."""
 
@@ -99,7 +123,9 @@ class RunEnded:
     message: str = ""
 
 
-Event: TypeAlias = RunStarted | StageAdded | TaskStarted | TaskEnded | RunEnded
+Event: TypeAlias = (
+    RunStarted | StageAdded | StageWithdrawn | TaskStarted | TaskEnded | MemoryHeld | RunEnded
+)
 Observer: TypeAlias = Callable[[Event], None]
 
 _OURS = __name__.partition(".")[0]

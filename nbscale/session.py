@@ -5,6 +5,7 @@ Knows nodes and engines, not collections: those ask it with a ``Request``.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import sys
@@ -16,10 +17,12 @@ from typing import Any, Protocol
 
 from nbscale import config
 from nbscale.engines import limits
-from nbscale.engines.base import Engine, RunInfo, inside, load_engine
-from nbscale.errors import EngineError, PlanNotice
+from nbscale.engines.base import Deliver, Engine, RunInfo, Ticket, inside, load_engine
+from nbscale.engines.desk import depth
+from nbscale.errors import EngineError, PlanNotice, RunCancelled
 from nbscale.events import Observer, Place, user_place
 from nbscale.expr.node import Adaptive, Index, Node, Source, Tasks, walk
+from nbscale.graph.job import Job
 from nbscale.plan.jobs import Learned, PlanJob, informed
 from nbscale.plan.rewrite import Change, bottom_up, carry_places, rewrite
 from nbscale.plan.rules import RULES
@@ -131,6 +134,7 @@ class Session:
         self._engines: dict[str, tuple[Engine, tuple[int | None, int | None]]] = {}
         self._numbers = itertools.count(1)
         self._observers: list[Observer] | None = None
+        self._under_way: dict[int, tuple[Ticket, threading.Thread]] = {}
 
     def plan(self, requests: Sequence[Request]) -> tuple[PlanJob, list[Change]]:
         """Rewrite the requested nodes and make the job that lowers them."""
@@ -159,29 +163,90 @@ class Session:
         job, _ = self.plan(requests)
         chosen, reason = self._choose(job, engine)
         number = next(self._numbers)
-        what = ", ".join(request.what for request in requests[:3])
-        if len(requests) > 3:
-            what += f" and {len(requests) - 3} more"
+        what = _listed([request.what for request in requests])
         place = user_place()
         record = RunReport(number, what, chosen.name, reason, place)
         self._remember(record)
         collecting = _Collecting(requests, job)
-        info = RunInfo(run=number, what=what, reason=reason, place=place)
+        info = RunInfo(run=number, what=what, reason=reason, place=place, depth=depth())
         began = time.monotonic()
         record.outcome = "failed"
         try:
-            chosen.run(job, info=info, deliver=collecting, observers=self.observers()).wait()
+            ticket = chosen.run(job, info=info, deliver=collecting, observers=self.observers())
+            self._under_way[number] = (ticket, threading.current_thread())
+            ticket.wait()
             results = collecting.results()
             record.outcome = "done"
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RunCancelled):
             record.outcome = "cancelled"
             raise
         finally:
+            self._under_way.pop(number, None)
             record.seconds = time.monotonic() - began
             record.stages = len(job.stages)
             record.tasks = sum(stage.n_tasks for stage in job.stages)
             _tell(job.notices, place)
         return results
+
+    def begin(
+        self,
+        job: Job,
+        what: str,
+        reason: str,
+        deliver: Deliver,
+        ended: Callable[[BaseException | None], None],
+        place: Place | None,
+    ) -> Ticket:
+        """Begin a job that nobody waits for yet, in processes where there are some.
+
+        ``ended`` is called when it is over, with its error, on the engine's thread.
+        """
+        name = config.get().engine
+        if name is None or not self.engine(name).capabilities.user_code:
+            name = "local" if sys.platform == "linux" else "inline"
+        engine = self.engine(name)
+        record = RunReport(next(self._numbers), what, engine.name, reason, place)
+        self._remember(record)
+        began = time.monotonic()
+
+        def finished(error: BaseException | None) -> None:
+            record.seconds = time.monotonic() - began
+            cancelled = isinstance(error, (RunCancelled, KeyboardInterrupt))
+            record.outcome = "done" if error is None else "cancelled" if cancelled else "failed"
+            ended(error)
+
+        info = RunInfo(run=record.run, what=what, reason=reason, place=place)
+        ticket = engine.run(job, info=info, deliver=deliver, observers=self.observers())
+        ticket.on_finish = finished
+        ticket.begin()
+        return ticket
+
+    def waiter(self, run: int) -> threading.Thread | None:
+        """The thread that waits for the run of that number, or None if it is over."""
+        under_way = self._under_way.get(run)
+        return None if under_way is None else under_way[1]
+
+    def cancel(self, run: int) -> bool:
+        """Ask for a run to be stopped; who waits for it gets ``RunCancelled``.
+
+        Returns at once and may be called from any thread, since it only posts a message. A task
+        that runs in the waiting thread ends first.
+
+        Parameters
+        ----------
+        run
+            Its number, as in ``ns.runs()``.
+
+        Returns
+        -------
+        bool
+            False if there is no such run under way.
+        """
+        under_way = self._under_way.get(run)
+        if under_way is None:
+            return False
+        under_way[0].cancel()
+        return True
 
     def engine(self, name: str) -> Engine:
         """The engine of that name, started at first use.
@@ -265,6 +330,13 @@ def _fitting(nodes: Sequence[Node], user_code: Node | None) -> tuple[str, str]:
 
 def _work(nodes: Sequence[Node]) -> Iterator[Node]:
     return (node for node in nodes if not isinstance(node, Source))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """What is computed together, as text: ``100 × load, mean and 2 more``."""
+    counts = collections.Counter(names)
+    parts = [name if n == 1 else f"{n} × {name}" for name, n in counts.items()]
+    return ", ".join(parts[:3]) + (f" and {len(parts) - 3} more" if len(parts) > 3 else "")
 
 
 def _tell(notices: Sequence[str], place: Place | None) -> None:

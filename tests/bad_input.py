@@ -196,7 +196,7 @@ PROGRAMS = {
         "nd.read_csv('HERE/0.csv').compute(engine='none')",
         "nbscale.errors.EngineError",
         "'none'",
-        "inline, threads",
+        "inline, local, threads",
     ),
     "unknown setting": _program("ns.config.set(workers=3)", "TypeError", "'workers'", "n_workers"),
 }

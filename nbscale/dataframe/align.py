@@ -48,9 +48,7 @@ class Reindexed(Compares):
 
     def reference(self, *inputs: Any) -> Any:
         left, right = inputs
-        if len(right) or not len(left):
-            return resized(right, left)
-        return right.reindex(left.index, fill_value=False) if self.strict else right[:0]
+        return resized(right, left)
 
     def needs(self, need: Need) -> tuple[Need, ...]:
         return Need(frozenset(), True, True), Need(need.columns, True, True)

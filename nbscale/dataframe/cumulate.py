@@ -150,7 +150,8 @@ class _RunOn:
         if plain and not pd.isna(total):
             return self._plain(local, total)
         # Any other dtype: let pandas run on from the row before.
-        run = pd.concat([before, column.reset_index(drop=True)], ignore_index=True)
+        rest = column.reset_index(drop=True).astype(local.dtype)
+        run = pd.concat([before, rest], ignore_index=True)
         made: pd.Series = getattr(run, self.method)(skipna=self.skipna).iloc[1:]
         return made.set_axis(local.index).rename(local.name)
 

@@ -164,7 +164,8 @@ def merge(
     nodes: list[Any] = [side._node for side in sides]  # noqa: SLF001
     if how == "outer" and left_index and right_index:
         one, two = nodes
-        made: Node = Beside(Outer(one, two, 0), Outer(one, two, 1), spec)
+        rows = Outer(one, two, 0, merges=True), Outer(one, two, 1, merges=True)
+        made: Node = Beside(rows[0], rows[1], spec)
     else:
         made = _planned(nodes, spec, broadcast)
         if spec.numbers_rows:

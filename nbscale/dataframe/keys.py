@@ -123,7 +123,9 @@ def _hashed(values: Any) -> npt.NDArray[np.uint64]:
         # Units differ between frames; what is equal is equal to the millisecond, too.
         plain = np.asarray(values.astype("int64") if not hasattr(values, "asi8") else values.asi8)
         per = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
-        times, over = per[getattr(values, "unit", np.datetime_data(values.dtype)[0])]
+        # Plain arrays have no unit of their own, and a dtype with a time zone is none of NumPy's.
+        unit = values.unit if hasattr(values, "unit") else np.datetime_data(values.dtype)[0]
+        times, over = per[unit]
         found = _mixed((plain * times // over).view(np.uint64))
     elif hasattr(values, "asi8"):
         found = _mixed(values.asi8.view(np.uint64))

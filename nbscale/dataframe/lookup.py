@@ -73,7 +73,7 @@ class _Fetch:
         if self.strict and lacks.any():
             msg = (
                 "Unalignable boolean Series provided as indexer (index of the boolean Series and "
-                f"of the indexed object do not match); it lacks the label {mine[lacks][0]!r}"
+                f"of the indexed object do not match); it lacks the label {mine[lacks].tolist()[0]!r}"
             )
             raise pd.errors.IndexingError(msg)
         if repeats:
@@ -88,7 +88,7 @@ class _Fetch:
 
 
 def _twice(labels: pd.Index) -> Any:
-    return labels[labels.duplicated()][0]
+    return labels[labels.duplicated()].tolist()[0]
 
 
 def _compared(arrays: list[Any]) -> pd.Index:

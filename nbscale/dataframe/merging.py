@@ -160,10 +160,28 @@ def targets_of(spec: How, left: pd.DataFrame, right: pd.DataFrame) -> tuple[Targ
             kept = name in spec.right_on and spec.left_index
             found.append(Target(1, plain, plain if kept else lacking, lacking))
     # The tag of a side that is kept whole is never missing.
-    return tuple(
+    targets = [
         Target(t.side, t.plain, t.plain, t.plain) if n == TAG else t
         for t, n in zip(found, [*left, *(c for c in right if c not in dropped)], strict=True)
-    )
+    ]
+    for at, dtype in _keys_apart(spec, left, right):
+        targets.insert(at, Target(0, dtype, dtype, dtype))
+    return tuple(targets)
+
+
+def _keys_apart(spec: How, left: pd.DataFrame, right: pd.DataFrame) -> list[tuple[int, Any]]:
+    """Where the result has a column of a key that met an index, and its dtype.
+
+    There is one if both sides have a column of that name: each of these gets its suffix then.
+    """
+    if spec.left_index == spec.right_index or not all(spec.suffixes):
+        return []
+    side, index = (left, right.index) if spec.right_index else (right, left.index)
+    return [
+        (at, common_dtype(side[name].dtype, index.get_level_values(at).dtype))
+        for at, name in enumerate(spec.left_on or spec.right_on)
+        if name in left.columns and name in right.columns
+    ]
 
 
 class MergeParts(FrameMap):
@@ -182,7 +200,7 @@ class MergeParts(FrameMap):
         return _MergeKernel(self.spec, self.marked, *self._index_like())
 
     def _index_like(self) -> tuple[Any, Any]:
-        """Names and dtype of the index, where it is taken from a side."""
+        """The index without rows, where it is taken from a side; and its dtype, if it has one."""
         if self.spec.numbers_rows:
             return None, None
         left, right = self.left.sample.index, self.right.sample.index  # type: ignore[attr-defined]
@@ -190,16 +208,16 @@ class MergeParts(FrameMap):
             source = right if self.spec.how == "right" else left
             both = left.nlevels == 1 and self.spec.how == "inner"
             dtype = common_dtype(left.dtype, right.dtype) if both else source.dtype
-            return tuple(source.names), dtype if source.nlevels == 1 else None
+            return source[:0], dtype if source.nlevels == 1 else None
         source = left if self.spec.right_index else right
-        return tuple(source.names), source.dtype if source.nlevels == 1 else None
+        return source[:0], source.dtype if source.nlevels == 1 else None
 
 
 @record
 class _MergeKernel:
     spec: How
     marked: tuple[bool, bool]
-    names: Any
+    empty: Any
     dtype: Any
 
     def __call__(self, _index: Index, left: Any, right: Any) -> tuple[Any, Flags, Any]:
@@ -218,13 +236,21 @@ class _MergeKernel:
         extra = [mark for mark, marked in zip(_MARKS, self.marked, strict=True) if marked]
         if extra:
             done = done.drop(columns=extra)
-        if self.names is not None:
-            labels = done.index
-            if self.dtype is not None and labels.dtype != self.dtype:
-                labels = labels.astype(self.dtype)
-            done.index = labels.set_names(self.names)
+        if self.empty is not None:
+            done.index = self._labels(done.index)
         # By the dtypes there are, not those of the sample: alignment may have changed them.
         return done, flags, targets_of(self.spec, left, right)
+
+    def _labels(self, found: pd.Index) -> pd.Index:
+        if not len(found) and (found.nlevels != self.empty.nlevels or found.dtype != self.dtype):
+            # Without a row pandas may give the index of the other side, which is of another kind.
+            return self.empty if self.dtype is None else self.empty.astype(self.dtype)
+        if self.dtype is not None and found.dtype != self.dtype:
+            found = found.astype(self.dtype)
+        elif isinstance(found, pd.RangeIndex) and not isinstance(self.empty, pd.RangeIndex):
+            # Labels that count by chance, in this part alone.
+            found = pd.Index(found.to_numpy())
+        return found.set_names(list(self.empty.names))
 
 
 class CrossParts(MergeParts):

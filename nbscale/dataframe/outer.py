@@ -28,18 +28,24 @@ from nbscale.record import record
 
 __all__ = ["IndexAlone", "Outer", "Repeats"]
 
+_ROW = 256
+"""Bytes that a row counts as, whatever it has: each side finds its partitions by itself, reading
+the labels alone of the other, and must find the same."""
+
 
 class Outer(Compares):
     """One of two sides on the rows that pandas' outer alignment of both gives.
 
     ``repeats`` says that it must also be asked whether labels repeat: missing times and categories
-    come first if they do, last if not.
+    come first if they do, last if not, or if a side has no row. ``merges``: equal indexes are joined,
+    too, as a merge does: sorted, and every label with each of its like.
     """
 
     left: Node
     right: Node
     side: Literal[0, 1]
     repeats: bool = False
+    merges: bool = False
 
     @property
     def label(self) -> str:
@@ -58,7 +64,7 @@ class Outer(Compares):
 
     def _make_layout(self) -> Layout:
         left, right = self.left.layout, self.right.layout  # type: ignore[attr-defined]
-        return Layout(token("outer", left.rows, right.rows))
+        return Layout(token("outer", left.rows, right.rows, self.merges))
 
     def asks(self) -> tuple[Node, ...]:
         digests = super().asks()
@@ -71,7 +77,7 @@ class Outer(Compares):
 
     def build(self, *answers: Any) -> Node:
         left, right, *repeats = answers
-        if whole_digest(left) == whole_digest(right):
+        if not self.merges and whole_digest(left) == whole_digest(right):
             if self.side == 0:
                 return settled(self, self.left)
             return settled(self, cut_like(self.right, right, left))
@@ -80,9 +86,10 @@ class Outer(Compares):
         if any(_missing_varies(dtype) for dtype in by.dtypes):
             if not repeats and any(d.missing for d in (*left, *right)):
                 return self.replace(repeats=True)
-            missing_first = any(map(any, repeats))
+            empty = any(not sum(d.rows for d in side) for side in (left, right))
+            missing_first = any(map(any, repeats)) and not empty
         order = Order((True,) * len(by.names), not missing_first)
-        size = sum(d.nbytes for d in (*left, *right))
+        size = _ROW * sum(d.rows for d in (*left, *right))
         n = meetings_for(len(left), len(right), size, config.get().partition_size)
         try:
             cuts = quantile_cuts([d.sample for d in (*left, *right)], n, order)

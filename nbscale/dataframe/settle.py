@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nbscale.dataframe.node import FrameAdaptive, FrameMap
 from nbscale.expr.need import Need
@@ -64,7 +65,22 @@ def settled(adaptive: FrameAdaptive, node: Node) -> Node:
 
 
 def resized(sample: Any, like: Any) -> Any:
-    """As many rows of a sample as another has, with its labels: real rows, again and again."""
-    if not len(sample) or not len(like):
+    """As many rows of a sample as another has, with its labels: real rows, again and again.
+
+    Where there is none, such as behind a filter, rows of zeros or missing values in its dtypes.
+    """
+    if not len(like):
         return sample[:0]
+    if not len(sample):
+        return _made_up(sample.reset_index(drop=True), len(like)).set_axis(like.index)
     return sample.take(np.resize(np.arange(len(sample)), len(like))).set_axis(like.index)
+
+
+def _made_up(empty: Any, rows: int) -> Any:
+    made = empty.reindex(range(rows))
+    if isinstance(empty, pd.Series):
+        return made if made.dtype == empty.dtype else made.fillna(0).astype(empty.dtype)
+    for i, dtype in enumerate(empty.dtypes):
+        if made.dtypes.iloc[i] != dtype:
+            made.isetitem(i, made.iloc[:, i].fillna(0).astype(dtype))
+    return made

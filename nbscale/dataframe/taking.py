@@ -35,9 +35,13 @@ def taken(pieces: Sequence[Any], order: npt.NDArray[np.int64], without: Any = No
     kept = [i for i, name in enumerate(names) if without is None or name != without]
     # By name is much the faster way to a column, and there are many pieces.
     unique = names.is_unique
-    columns = {
+    columns: dict[int, Any] = {
         i: _column([p[names[i]] if unique else p.iloc[:, i] for p in pieces], order) for i in kept
     }
+    for i in kept:
+        if pd.api.types.is_object_dtype(first.dtypes.iloc[i]):
+            # Of an array of objects that are all text pandas would make another dtype.
+            columns[i] = pd.Series(columns[i], index=index, dtype=object, copy=False)
     made = pd.DataFrame(columns, index=index, copy=False)
     made.columns = names[kept]
     return made

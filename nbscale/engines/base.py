@@ -69,12 +69,15 @@ class RunInfo:
         Why it runs on this engine.
     place
         Where the user asked for it.
+    depth
+        How many tasks the caller is inside of.
     """
 
     run: int
     what: str = ""
     reason: str = ""
     place: Place | None = None
+    depth: int = 0
 
 
 Take: TypeAlias = Callable[[tuple[int, ...], Any], None]
@@ -123,6 +126,8 @@ class Ticket:
         self._gate.acquire()
         self._error: BaseException | None = None
         self._trace: Any = None
+        self.on_finish: Callable[[BaseException | None], None] | None = None
+        """Called on the engine's thread when the run is over, with its error; must be short."""
 
     @property
     def done(self) -> bool:
@@ -135,6 +140,8 @@ class Ticket:
         self._trace = None if error is None else error.__traceback__
         self._over = True
         self._gate.release()
+        if self.on_finish is not None:
+            self.on_finish(error)
 
     def begin(self) -> None:
         """Begin the run without waiting for it; does nothing if it has begun."""

@@ -11,7 +11,7 @@ from nbscale.engines.base import Deliver, RunInfo, Take, Ticket
 from nbscale.engines.news import Wire
 from nbscale.engines.task import explain
 from nbscale.errors import NbscaleError, RunCancelled, Stuck, TaskMemoryError, WorkerLost
-from nbscale.events import Event, RunEnded, RunStarted, StageAdded
+from nbscale.events import Event, RunEnded, RunStarted, StageAdded, StageWithdrawn
 from nbscale.graph.job import Done, Failure, Grow, Job, Observation, Replan, Reply
 from nbscale.graph.stage import Stage
 from nbscale.scheduler.protocol import End, Grown, Report, TaskId
@@ -78,13 +78,16 @@ class Running:
         """Say that it begins."""
         self.opened = True
         info, now = self.info, time.monotonic()
-        self._tell(RunStarted(info.run, now, info.what, self._engine, info.reason, info.place))
+        self._tell(
+            RunStarted(info.run, now, info.what, self._engine, info.reason, info.place, info.depth)
+        )
 
     def grow(self, grow: Grow, make: Make) -> Grown:
         """Make new stages ready and forget those taken back; return what the machine is told."""
         for number in grow.retract:
             self.works[number].dead = True
             self._watches.pop(number, None)
+            self._tell(StageWithdrawn(self.info.run, number))
         for stage in grow.stages:
             self._add(stage, make)
         watches = []

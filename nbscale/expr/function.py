@@ -121,6 +121,8 @@ def capture(function: Any) -> Function:
     try:
         payload = cloudpickle.dumps(function, protocol=5)
     except Exception as error:
-        msg = f"the function {name} cannot be pickled: {error}"
+        from nbscale.expr.unpicklable import culprit  # noqa: PLC0415 - only what goes wrong needs it
+
+        msg = f"the function {name} cannot be pickled: {culprit(function, name)}"
         raise TypeError(msg) from error
     return Function(payload, name, _files_of(function))

@@ -205,8 +205,9 @@ def _check_hands(machine: Machine) -> None:
         running.update(list(worker.queue))
         _check(not (worker.frozen and worker.queue), "frozen and at work", worker)
         _check(set(worker.told) <= set(worker.leftover), "told", worker)
-        given = len(worker.queue) + len(worker.leftover)
-        has_room = not worker.frozen and given < machine.queue
+        _check(worker.queue.keys().isdisjoint(worker.leftover), "has a task twice", worker)
+        moves = not (worker.frozen or worker.leftover)
+        has_room = moves and len(worker.queue) < machine.queue
         _check((worker.number in machine.free) == has_room, "free, or not", worker)
         if not worker.frozen:
             outside.update(t.run for t in worker.queue)

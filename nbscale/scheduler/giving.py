@@ -95,7 +95,7 @@ class Giving(Runs):
         return []
 
     def _free_slots(self) -> int:
-        return sum(self._queue - len(w.queue) - len(w.leftover) for w in self.free.values())
+        return sum(self._queue - len(w.queue) for w in self.free.values())
 
     def _remake(self, run: RunRecord, absent: Absent, *, alone: bool = False) -> bool:
         """Begin to make the lost among the inputs again; their reader waits meanwhile.
@@ -140,7 +140,7 @@ class Giving(Runs):
         queue[name] = promised
         run.outside += 1
         del free[number]
-        if len(queue) + len(worker.leftover) < self._queue:
+        if len(queue) < self._queue:
             free[number] = worker
         self._actions.append(Run(number, name))
 

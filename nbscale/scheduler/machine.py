@@ -9,8 +9,9 @@ machine is made of layers, each of which calls only those below it::
     values    counts                           how values come and go
 
 Workers hold tasks (``queue``) and left-over tasks (``leftover``): those they were told to stop, and
-those that were given to others while they were frozen. A run ends when nothing of it is in other
-hands on a worker that moves.
+those that were given to others while they were frozen. A worker that was told to stop a task gets
+nothing before it has answered: it might get the same task again, and nobody could tell which of the
+two its answer is about. A run ends when nothing of it is in other hands on a worker that moves.
 """
 
 from __future__ import annotations
@@ -250,7 +251,7 @@ class Machine(Giving):
         return ready and not self._absent(record, task.task)
 
     def _free_slot(self, worker: WorkerRecord) -> None:
-        if not worker.frozen and len(worker.queue) + len(worker.leftover) < self._queue:
+        if not (worker.frozen or worker.leftover) and len(worker.queue) < self._queue:
             self.free[worker.number] = worker
 
     # Tasks ----------------------------------------------------------------------------------
@@ -275,7 +276,7 @@ class Machine(Giving):
         if promised is None:
             return None
         self.ledger.promised -= promised
-        if len(queue) + len(worker.leftover) < self._queue:
+        if len(queue) < self._queue and not worker.leftover:
             self.free[number] = worker
         run = self.runs[task.run]
         run.outside -= 1

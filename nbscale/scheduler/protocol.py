@@ -231,7 +231,10 @@ class Run:
 
 @record
 class Stop:
-    """Make a worker give up a task; it answers ``Stopped`` or ``TaskDone``."""
+    """Make a worker give up a task; it answers ``Stopped``, ``TaskDone`` or ``TaskFailed``.
+
+    It gets no task before it has answered.
+    """
 
     worker: int
     task: TaskId

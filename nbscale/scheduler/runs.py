@@ -176,6 +176,7 @@ class Runs(Values):
 
     def _stop(self, worker: WorkerRecord, names: Iterable[TaskId]) -> None:
         for name in names:
+            self.free.pop(worker.number, None)
             worker.leftover[name] = worker.queue.pop(name)
             worker.told[name] = None
             self._actions.append(Stop(worker.number, name))

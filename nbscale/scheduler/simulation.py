@@ -272,7 +272,8 @@ class Simulation:
         if action.task in self.store:
             raise Broken(f"{action}: the value is there already")
         for other in self._workers.values():
-            if action.task in other.tasks and not other.frozen and action.task not in other.told:
+            stops = other.frozen or (action.task in other.told and other is not worker)
+            if action.task in other.tasks and not stops:
                 raise Broken(f"{action}: worker {other.number} is at it")
         worker.tasks.append(action.task)
         if len(worker.tasks) == 1:

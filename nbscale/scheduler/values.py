@@ -45,7 +45,8 @@ class Values:
     runs, turn
         Runs by number, and those that have not begun to end, the next to be served first.
     workers, free
-        Workers by number, and those that can take a task, free for longest first.
+        Workers by number, and those that can take a task, free for longest first. Who is asked to
+        stop one takes none.
     fetching, fetched
         Tasks whose inputs are being loaded, and those of them whose inputs are there.
     awaited

@@ -91,6 +91,14 @@ def give_out_twice(machine):
     worker.queue[task] = promised
 
 
+def give_what_was_to_be_stopped(machine):
+    worker = machine.workers[0]
+    task = next(iter(worker.queue))
+    worker.leftover[task] = 0
+    worker.told[task] = None
+    machine.runs[task.run].outside += 1
+
+
 def forget_a_task(machine):
     machine.workers[0].queue.clear()
 

@@ -643,6 +643,55 @@ def test_a_frozen_worker_that_is_killed_costs_a_life():
     assert end[1].startswith("WorkerLost")
 
 
+def told_to_stop_what_is_to_be_given_out_again():
+    """Worker 0 was told to stop a task, and worker 1 that took it meanwhile is lost for it, too."""
+    talk = Talk(workers=2, queue=2)
+    talk.begin(stage(0, 1, result=0))
+    talk.tell(Frozen(0))
+    assert talk.running() == {1: [(0, 0)]}
+    assert stops(talk.tell(Thawed(0))) == [(0, 0)]
+    # It could take two tasks, but must not get the one it is about to stop a second time.
+    assert talk.tell(Frozen(1)) == []
+    return talk
+
+
+def test_a_worker_gets_a_task_again_when_it_has_stopped_it():
+    talk = told_to_stop_what_is_to_be_given_out_again()
+    assert runs(talk.tell(Stopped(0, TaskId(1, 0, 0)))) == [(0, 0)]
+    talk.tell(Frozen(0), Thawed(0))
+    assert ends(talk.done(0, (0, 0))) == DONE
+    talk.tell(WorkerLeft(1))
+    assert talk.machine.ledger.promised == 0
+
+
+def test_a_worker_that_did_not_stop_in_time_has_done_the_task():
+    talk = told_to_stop_what_is_to_be_given_out_again()
+    said = talk.done(0, (0, 0))
+    assert delivered(said) == [(0, 0)]
+    assert ends(said) == DONE
+
+
+def test_a_worker_that_freezes_before_it_has_stopped_goes_on_when_it_thaws():
+    talk = told_to_stop_what_is_to_be_given_out_again()
+    talk.tell(Frozen(0))
+    (said,) = talk.machine.workers[0].told
+    assert said == (1, 0, 0)
+    talk.tell(Thawed(0), Thawed(1))
+    assert talk.running() == {1: [(0, 0)]}
+    assert ends(talk.done(1, (0, 0))) == []  # worker 0 still owes its answer
+    assert ends(talk.tell(Stopped(0, TaskId(1, 0, 0)))) == DONE
+
+
+def test_a_worker_that_is_to_stop_one_task_gets_no_other_before_it_answers():
+    talk = Talk(workers=1, queue=2)
+    talk.begin(stage(0, 2, result=0))
+    talk.begin(stage(0, 1, result=0), run=2)
+    assert stops(talk.tell(Cancel(1))) == [(0, 0), (0, 1)]
+    assert runs(talk.tell(Stopped(0, TaskId(1, 0, 1)))) == []
+    assert runs(talk.tell(Stopped(0, TaskId(1, 0, 0)))) == [(0, 0)]
+    assert talk.running() == {0: [(0, 0)]}
+
+
 def test_a_task_that_was_given_up_unasked_runs_again():
     talk = Talk(workers=1)
     talk.begin(stage(0, 1, result=0))

@@ -9,8 +9,8 @@ import sys
 import time
 from typing import Any
 
+from nbscale.engines import failure
 from nbscale.engines.driver import Driver
-from nbscale.engines.local import failure
 from nbscale.engines.local.pool import Pool
 from nbscale.engines.local.remote import Remote
 from nbscale.engines.local.worker import INLINE

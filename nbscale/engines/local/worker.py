@@ -31,8 +31,7 @@ import zmq
 
 from nbscale.comm import descriptors
 from nbscale.comm.frame import Inbound, Outbound
-from nbscale.engines import base
-from nbscale.engines.local import failure
+from nbscale.engines import base, failure
 from nbscale.errors import BadFrame, RemoteError
 from nbscale.store.base import measure
 from nbscale.store.codec import Encoded, decode, decode_piece, encode, encode_pieces
@@ -402,11 +401,11 @@ class _Worker:
         if pieces and isinstance(value, (list, tuple)):
             encoded = _encoded(value, True)
             if encoded.nbytes <= INLINE:
-                return [_dumps(piece) for piece in value]
+                return [failure.dumps(piece) for piece in value]
             return self._written(encoded, grant, "pieces")
         encoded = _encoded(value, False)
         if encoded.nbytes <= INLINE:
-            return _dumps(value) if len(encoded.parts) > 1 else encoded.parts[0][1][16:]
+            return failure.dumps(value) if len(encoded.parts) > 1 else encoded.parts[0][1][16:]
         return self._written(encoded, grant, "value")
 
     def _written(self, encoded: Encoded, grant: Any, what: str) -> Any:
@@ -430,10 +429,10 @@ class _Worker:
 
 def _packed(error: BaseException) -> bytes:
     try:
-        return failure.pack(error, _dumps)
+        return failure.pack(error)
     except BaseException as mistake:  # noqa: BLE001 - the task must be answered for
         text = f"{type(error).__name__} (it cannot be told: {type(mistake).__name__})"
-        return failure.pack(RemoteError(text), _dumps)
+        return failure.pack(RemoteError(text))
 
 
 def _write_all(fd: int, part: Any, start: int) -> None:
@@ -451,16 +450,6 @@ def _encoded(value: Any, pieces: bool) -> Encoded:
         import cloudpickle  # noqa: PLC0415
 
         return make(value, cloudpickle.dumps)
-
-
-def _dumps(value: Any, protocol: int = 5, **options: Any) -> bytes:
-    try:
-        return pickle.dumps(value, protocol, **options)
-    except Exception:  # noqa: BLE001
-        import cloudpickle  # noqa: PLC0415
-
-        data: bytes = cloudpickle.dumps(value, protocol, **options)
-        return data
 
 
 class _Maps(Maps):

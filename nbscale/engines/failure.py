@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import pickle
 import traceback
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeAlias
 
 from nbscale.errors import RemoteError
 
-__all__ = ["pack", "unpack"]
+__all__ = ["dumps", "pack", "unpack"]
 
 _MOST_CAUSES = 20
 
@@ -27,7 +26,18 @@ _FRAMES = 50
 """Frames that are kept of each end of a trace."""
 
 
-def pack(error: BaseException, dumps: Callable[..., bytes]) -> bytes:
+def dumps(value: Any, protocol: int = 5, **options: Any) -> bytes:
+    """Pickle a value; what is defined in a notebook by what it is and not by its name."""
+    try:
+        return pickle.dumps(value, protocol, **options)
+    except Exception:  # noqa: BLE001 - whatever it is, the other way may do
+        import cloudpickle  # noqa: PLC0415 - 10 ms that few values need
+
+        data: bytes = cloudpickle.dumps(value, protocol, **options)
+        return data
+
+
+def pack(error: BaseException) -> bytes:
     """Make bytes of an exception, its causes and contexts, and their traces.
 
     One that cannot be pickled and read again is brought as its text.
@@ -40,7 +50,7 @@ def pack(error: BaseException, dumps: Callable[..., bytes]) -> bytes:
         text = "".join(traceback.format_exception_only(one)).strip()[:_MOST_TEXT]
         links.append(
             (
-                _pickled(one, dumps),
+                _pickled(one),
                 text,
                 _trace(one.__traceback__),
                 places.get(id(one.__cause__)),
@@ -73,7 +83,7 @@ def _marks(error: BaseException) -> dict[str, Any]:
     return found
 
 
-def _pickled(error: BaseException, dumps: Callable[..., bytes]) -> bytes | None:
+def _pickled(error: BaseException) -> bytes | None:
     try:
         data = dumps(error, protocol=5)
         again = pickle.loads(data)

@@ -1,0 +1,553 @@
+"""Futures: calls that start at once, in the processes of the pool.
+
+``submit`` fills a batch; it is handed over when it holds 256 calls, after a millisecond, or when
+somebody waits: what a call costs is decided by how many travel together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import pickle
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from nbscale.collection import public
+from nbscale.engines.base import Ticket, inside
+from nbscale.engines.failure import pack, unpack
+from nbscale.errors import RunCancelled
+from nbscale.events import Place, user_place
+from nbscale.expr.function import Function, capture
+from nbscale.graph.job import Failure, Grow, Observation
+from nbscale.graph.stage import Program, Stage, Step
+from nbscale.record import record
+from nbscale.session import current
+from nbscale.store.codec import decode, encode
+
+__all__ = ["Future", "as_completed", "cancel", "gather", "map", "submit", "wait"]
+
+_MOST = 256
+"""Calls of a batch."""
+
+_AFTER = 0.001
+"""Seconds after which a batch is handed over."""
+
+_PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
+"""Types whose values cannot change."""
+
+
+class Future(concurrent.futures.Future[Any]):
+    """The result of a call that will be there: Python's own future, which can also be awaited.
+
+    Works with ``concurrent.futures.wait`` and ``asyncio.wrap_future``. Callbacks run on a thread of
+    their own.
+    """
+
+    batch: _Batch | None = None
+    called_back = False
+
+    def add_done_callback(self, fn: Callable[[Any], object]) -> None:
+        """Have a function called with the future when it is done, on a thread for callbacks."""
+        self.called_back = True
+        super().add_done_callback(fn)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for the result and return it.
+
+        Raises
+        ------
+        TimeoutError
+            If it is not there after so many seconds; the call goes on.
+        concurrent.futures.CancelledError
+            If it was cancelled.
+        Exception
+            What the call raised.
+        """
+        self._hurry()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the end and return what the call raised, or None."""
+        self._hurry()
+        return super().exception(timeout)
+
+    def cancel(self) -> bool:
+        """Give the call up; what it is at is stopped if nobody waits for its neighbours either."""
+        if not super().cancel():
+            return False
+        if self.batch is not None:
+            self.batch.given_up()
+        return True
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Wait for the result, letting others go on meanwhile."""
+        self._hurry()
+        return asyncio.wrap_future(self).__await__()
+
+    def _hurry(self) -> None:
+        batch = self.batch
+        if batch is not None and batch.ticket is None and not self.done():
+            batch.go()
+
+    def settle(self, outcome: Outcome) -> None:
+        if not self.set_running_or_notify_cancel():
+            return
+        done, value = outcome
+        if done:
+            self.set_result(value)
+        else:
+            self.set_exception(unpack(value))
+
+
+Outcome: TypeAlias = tuple[bool, Any]
+"""Whether a call returned, and what; what it raised is packed."""
+
+
+class _Frozen:
+    """Arguments as they were when the call was submitted."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _Frozen, (pickle.PickleBuffer(self._data),)
+
+    def load(self) -> Any:
+        return decode(memoryview(bytearray(self._data)))
+
+
+@record
+class _Calls:
+    """The kernel of a batch: task i makes call i."""
+
+    calls: tuple[tuple[Function, Any], ...]
+
+    def __call__(self, index: tuple[int, ...]) -> Outcome:
+        function, arguments = self.calls[index[0]]
+        try:
+            args, kwargs = arguments.load() if type(arguments) is _Frozen else arguments
+            return True, function(*args, **kwargs)
+        except (KeyboardInterrupt, RunCancelled):
+            raise
+        except BaseException as error:  # noqa: BLE001 - it belongs to this call, not to the batch
+            return False, pack(error)
+
+
+class _Job:
+    """One stage, a task a call."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def step(self, seen: Observation | Failure | None) -> Grow:
+        del seen
+        return Grow((self._stage,), sealed=True)
+
+    def measured(self, sizes: Mapping[int, Mapping[int, tuple[int, int]]]) -> None:
+        """Nobody plans with them."""
+
+
+class _Batch:
+    """Calls that travel together."""
+
+    def __init__(self) -> None:
+        self.futures: list[Future] = []
+        self.calls: list[tuple[Function, Any]] = []
+        self.captured: dict[int, tuple[Any, Function]] = {}
+        self.place: Place | None = None
+        self.due = time.monotonic() + _AFTER
+        self.ticket: Ticket | None = None
+        self._lock = threading.Lock()
+
+    def add(self, future: Future, function: Function, arguments: Any) -> None:
+        self.calls.append((function, arguments))
+        self.futures.append(future)
+        future.batch = self
+
+    def go(self) -> None:
+        """Hand it over; does nothing if it was."""
+        _desk.close(self)
+        with self._lock:
+            if self.ticket is not None or not self.calls:
+                return
+            names = dict.fromkeys(function.name for function, _ in self.calls)
+            name = next(iter(names)) + (" and others" if len(names) > 1 else "")
+            n = len(self.calls)
+            step = Step(_Calls(tuple(self.calls)), (), (0,), name, self.place)
+            stage = Stage(
+                0, name, (range(n),), (n,), Program.of(0, [step]), (), result=0, gil_free=False,
+                user_code=True, places=() if self.place is None else (self.place,),
+            )  # fmt: skip
+            try:
+                self.ticket = current().begin(
+                    _Job(stage), f"{n} x {name}", "submitted", self._deliver,
+                    self._ended, self.place,
+                )  # fmt: skip
+            except BaseException as error:  # noqa: BLE001 - who waits must be told
+                self._ended(error)
+
+    def _deliver(self, result: int) -> Callable[[tuple[int, ...], Outcome], None]:
+        del result  # there is one
+        return self._take
+
+    def _take(self, index: tuple[int, ...], outcome: Outcome) -> None:
+        future = self.futures[index[0]]
+        if future.called_back:
+            _desk.settle(future, outcome)
+        else:
+            future.settle(outcome)
+
+    def _ended(self, error: BaseException | None) -> None:
+        """Every call that has no outcome shares that of the run."""
+        if error is None:
+            return
+        for future in self.futures:
+            if not future.done():
+                _desk.fail(future, error)
+
+    def given_up(self) -> None:
+        """A call was cancelled: stop the run if no other is left."""
+        if self.ticket is not None and all(future.done() for future in self.futures):
+            self.ticket.cancel()
+
+
+class _Desk:
+    """The batch being filled, and the thread that hands it over in time and runs callbacks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: _Batch | None = None
+        self._todo: queue.SimpleQueue[Callable[[], object] | _Batch] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def add(self, future: Future, function: Any, arguments: Any) -> None:
+        full = None
+        if not isinstance(function, Function):
+            function = self._captured(function)
+        with self._lock:
+            batch = self._open
+            if batch is None:
+                batch = self._open = _Batch()
+                batch.place = user_place()
+                self._post(batch)
+            batch.add(future, function, arguments)
+            if len(batch.calls) >= _MOST:
+                full, self._open = batch, None
+        if full is not None:
+            full.go()
+
+    def _captured(self, function: Any) -> Function:
+        """The function as it is now; within a batch it is captured once."""
+        batch = self._open
+        known = None if batch is None else batch.captured.get(id(function))
+        if known is None:
+            known = (function, capture(function))
+            if batch is not None:
+                batch.captured[id(function)] = known
+        return known[1]
+
+    def close(self, batch: _Batch) -> None:
+        """Nothing is added to a batch any more."""
+        with self._lock:
+            if self._open is batch:
+                self._open = None
+
+    def flush(self) -> None:
+        """Hand over what is there."""
+        batch = self._open
+        if batch is not None:
+            batch.go()
+
+    def settle(self, future: Future, outcome: Outcome) -> None:
+        with self._lock:
+            self._post(lambda: future.settle(outcome))
+
+    def fail(self, future: Future, error: BaseException) -> None:
+        def fail() -> None:
+            if not future.done() and future.set_running_or_notify_cancel():
+                future.set_exception(error)
+
+        with self._lock:
+            self._post(fail)
+
+    def _post(self, what: Callable[[], object] | _Batch) -> None:
+        self._todo.put(what)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="nbscale-futures", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        waiting: list[_Batch] = []
+        while True:
+            rest = max(0.0, waiting[0].due - time.monotonic()) if waiting else None
+            try:
+                what = self._todo.get(timeout=rest)
+            except queue.Empty:
+                waiting.pop(0).go()
+                continue
+            if isinstance(what, _Batch):
+                waiting.append(what)
+            else:
+                what()
+            del what
+
+
+_desk = _Desk()
+
+
+def _forget() -> None:
+    global _desk  # noqa: PLW0603 - one per process
+    _desk = _Desk()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def _futures_in(value: Any, found: list[Future]) -> None:
+    """Futures among arguments, also inside lists, tuples, sets and dicts."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return
+    if kind is Future:
+        found.append(value)
+    elif kind in (list, tuple, set, frozenset):
+        for item in value:
+            _futures_in(item, found)
+    elif kind is dict:
+        for item in value.values():
+            _futures_in(item, found)
+
+
+def _filled(value: Any) -> Any:
+    """Arguments with results in the places of futures, all of which are done."""
+    kind = type(value)
+    if kind is Future:
+        return value.result()
+    if kind in (list, tuple, set, frozenset):
+        return kind(_filled(item) for item in value)
+    if kind is dict:
+        return {key: _filled(item) for key, item in value.items()}
+    return value
+
+
+def _frozen(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
+    """Arguments that no later change reaches."""
+    args, kwargs = arguments
+    if all(type(a) in _PLAIN for a in args) and all(type(a) in _PLAIN for a in kwargs.values()):
+        return arguments
+    import cloudpickle  # noqa: PLC0415 - plain arguments need none of it
+
+    try:
+        return _Frozen(encode(arguments, cloudpickle.dumps).to_bytes())
+    except Exception as error:
+        from nbscale.expr.unpicklable import culprit  # noqa: PLC0415 - only what goes wrong
+
+        named = {f"argument {n}": a for n, a in enumerate(args)} | kwargs
+        bad = next((f"{name}: {culprit(a, name)}" for name, a in named.items() if _bad(a)), error)
+        raise TypeError(f"an argument cannot be pickled: {bad}") from error
+
+
+def _bad(value: Any) -> bool:
+    import cloudpickle  # noqa: PLC0415
+
+    try:
+        cloudpickle.dumps(value)
+    except Exception:  # noqa: BLE001
+        return True
+    return False
+
+
+@public
+def submit(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+    """Call a function in a process of the pool, at once.
+
+    Parameters
+    ----------
+    function
+        Any function, also one defined in the notebook: it is captured as it is now.
+    *args, **kwargs
+        Its arguments, as they are now. A future among them, also inside lists, tuples, sets and
+        dicts, is waited for and its result put in its place; if it failed, so does this one.
+
+    Returns
+    -------
+    Future
+        Its ``result()`` waits.
+
+    Raises
+    ------
+    TypeError
+        If the function or an argument cannot be pickled: it is named by its path.
+
+    Notes
+    -----
+    Some 20 us a call, in batches. Inside a task the call is made right there.
+
+    Examples
+    --------
+    >>> import nbscale as ns
+    >>> ns.submit(pow, 2, 10).result()
+    1024
+    """
+    future = Future()
+    if inside():
+        future.settle(_Calls(((capture(function), (args, kwargs)),))((0,)))
+        return future
+    found: list[Future] = []
+    _futures_in(args, found)
+    if kwargs:
+        _futures_in(kwargs, found)
+    open_ones = [one for one in found if not one.done()]
+    if not found:
+        _desk.add(future, function, _frozen((args, kwargs)))
+    elif not open_ones:
+        _with_results(future, function, (args, kwargs), found)
+    else:
+        captured = capture(function)
+        _Waiting(future, captured, (args, kwargs), found, open_ones)
+    return future
+
+
+def _with_results(future: Future, function: Any, arguments: Any, found: list[Future]) -> None:
+    for one in found:
+        if one.cancelled():
+            future.cancel()
+            return
+        error = one.exception()
+        if error is not None:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
+            return
+    args, kwargs = _filled(arguments)
+    try:
+        _desk.add(future, function, _frozen((args, kwargs)))
+    except Exception as error:  # noqa: BLE001 - on the thread of callbacks nobody would see it
+        if future.set_running_or_notify_cancel():
+            future.set_exception(error)
+
+
+class _Waiting:
+    """A call that waits for the results of others."""
+
+    def __init__(
+        self,
+        future: Future,
+        function: Function,
+        arguments: Any,
+        found: list[Future],
+        open_ones: list[Future],
+    ) -> None:
+        self._call = (future, function, arguments, found)
+        self._left = len(open_ones)
+        self._lock = threading.Lock()
+        for one in open_ones:
+            one.add_done_callback(self._one_done)
+
+    def _one_done(self, _: Any) -> None:
+        with self._lock:
+            self._left -= 1
+            if self._left:
+                return
+        if not self._call[0].done():
+            _with_results(*self._call)
+
+
+@public
+def map(function: Callable[..., Any], *iterables: Iterable[Any]) -> list[Future]:
+    """Call a function for each item, or each tuple of items, in processes of the pool.
+
+    Parameters
+    ----------
+    function
+        As for ``submit``.
+    *iterables
+        As many as the function has arguments; the shortest ends it, as Python's ``map``.
+
+    Returns
+    -------
+    list of Future
+        In the order of the items.
+
+    Examples
+    --------
+    >>> import nbscale as ns
+    >>> ns.gather(ns.map(pow, [1, 2, 3], [2, 2, 2]))
+    [1, 4, 9]
+    """
+    return [submit(function, *items) for items in zip(*iterables, strict=False)]
+
+
+@public
+def gather(futures: Any) -> Any:
+    """Wait for futures and return their results in their places.
+
+    Parameters
+    ----------
+    futures
+        A future, or lists, tuples, sets and dicts that hold some.
+
+    Raises
+    ------
+    Exception
+        What the first of them that failed, in their order, has raised.
+
+    Examples
+    --------
+    >>> import nbscale as ns
+    >>> ns.gather({"a": ns.submit(abs, -1), "b": [ns.submit(abs, -2)]})
+    {'a': 1, 'b': [2]}
+    """
+    if isinstance(futures, Iterator):
+        futures = list(futures)
+    _desk.flush()
+    return _filled(futures)
+
+
+@public
+def wait(
+    futures: Iterable[Future], timeout: float | None = None, return_when: str = "ALL_COMPLETED"
+) -> Any:
+    """Wait for futures, as ``concurrent.futures.wait``: returns those done and those not done.
+
+    Examples
+    --------
+    >>> import nbscale as ns
+    >>> done, not_done = ns.wait([ns.submit(abs, -1)])
+    >>> len(done), len(not_done)
+    (1, 0)
+    """
+    _desk.flush()
+    return concurrent.futures.wait(futures, timeout, return_when)
+
+
+@public
+def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Iterator[Future]:
+    """Futures in the order in which they are done, as ``concurrent.futures.as_completed``.
+
+    Examples
+    --------
+    >>> import nbscale as ns
+    >>> sorted(one.result() for one in ns.as_completed(ns.map(abs, [-1, -2])))
+    [1, 2]
+    """
+    _desk.flush()
+    return concurrent.futures.as_completed(futures, timeout)  # type: ignore[return-value]
+
+
+@public
+def cancel(futures: Future | Iterable[Future]) -> None:
+    """Give calls up. Those done stay done.
+
+    Examples
+    --------
+    >>> import nbscale as ns
+    >>> ns.cancel(ns.map(abs, [-1, -2]))
+    """
+    for one in [futures] if isinstance(futures, Future) else futures:
+        one.cancel()

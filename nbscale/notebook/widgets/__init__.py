@@ -1,0 +1,1 @@
+"""Widgets: each a Python class beside the TypeScript that draws it."""

@@ -1,0 +1,93 @@
+"""Futures: what is submitted comes back, in its place, with its error, as it was when submitted."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+
+import pytest
+
+import nbscale as ns
+from nbscale.testing.board import Board
+
+
+def double(x):
+    return 2 * x
+
+
+def fails(x):
+    raise ValueError(f"no {x}")
+
+
+def test_many_calls_in_their_order_in_other_processes():
+    assert ns.gather(ns.map(double, range(2000))) == [2 * i for i in range(2000)]
+    assert ns.submit(os.getpid).result() != os.getpid()
+
+
+def test_an_error_belongs_to_its_call_alone():
+    good, bad = ns.submit(double, 1), ns.submit(fails, 3)
+    with pytest.raises(ValueError, match="no 3"):
+        bad.result()
+    assert good.result() == 2
+    assert isinstance(bad.exception(), ValueError)
+
+
+def test_futures_among_the_arguments():
+    first = ns.submit(double, 1)
+    nested = ns.submit(sum, [first, ns.submit(double, first)])
+    assert nested.result() == 6
+    with pytest.raises(ValueError, match="no 1"):
+        ns.submit(double, ns.submit(fails, 1)).result()
+
+
+def test_arguments_are_as_they_were():
+    numbers = [1, 2]
+    future = ns.submit(sum, numbers)
+    numbers.append(100)
+    assert future.result() == 3
+
+
+def test_waited_for_in_every_way():
+    futures = ns.map(double, range(5))
+    assert sorted(one.result() for one in ns.as_completed(futures)) == [0, 2, 4, 6, 8]
+    done, not_done = ns.wait(futures)
+    assert (len(done), len(not_done)) == (5, 0)
+
+    async def wait():
+        return await ns.submit(double, 21)
+
+    assert asyncio.run(wait()) == 42
+    called = threading.Event()
+    ns.submit(double, 1).add_done_callback(lambda one: called.set())
+    assert called.wait(60)
+
+
+def test_a_call_that_was_given_up_is_stopped(tmp_path):
+    board = Board(tmp_path)
+
+    def stays():
+        board.mark("begun")
+        board.wait("never")
+
+    future = ns.submit(stays)
+    ns.wait([future], timeout=0)
+    board.wait("begun")
+    ns.cancel(future)
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result()
+    assert ns.submit(double, 2).result() == 4
+
+
+def test_what_cannot_be_pickled_is_named():
+    lock = threading.Lock()
+    with pytest.raises(TypeError, match=r"__closure__\['lock'\]: _thread.lock"):
+        ns.submit(lambda: lock)
+    with pytest.raises(TypeError, match="argument 0"):
+        ns.submit(double, lock)
+    assert ns.submit(double, 2).result() == 4
+
+
+def test_a_call_inside_a_call():
+    assert ns.submit(lambda: ns.submit(double, 4).result()).result() == 8
