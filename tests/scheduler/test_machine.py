@@ -9,6 +9,7 @@ from nbscale.graph.axismap import All, At, Each, Group, Listed, Window
 from nbscale.scheduler import giving, policy
 from nbscale.scheduler.machine import Machine
 from nbscale.scheduler.protocol import (
+    NO_TASK,
     Cancel,
     CloseRun,
     Deliver,
@@ -575,6 +576,29 @@ def test_only_the_task_that_ran_is_blamed():
         talk.done(worker - 1, (0, worker - 1))  # the first ends well, the second was running
         talk.tell(WorkerLeft(worker - 1), WorkerJoined(worker))
     assert talk.machine.runs[1].lives == {(0, 1): 1, (0, 2): 1}
+
+
+@pytest.mark.parametrize(
+    ("at", "blamed"),
+    [(TaskId(1, 0, 1), {(0, 1): 1}), (NO_TASK, {}), (TaskId(1, 0, 7), {}), (None, {(0, 0): 1})],
+)
+def test_who_is_known_to_have_run_is_blamed(at, blamed):
+    talk = Talk(workers=1, queue=3)
+    talk.begin(stage(0, 3, result=0))
+    talk.tell(WorkerLeft(0, at), WorkerJoined(1))
+    assert talk.machine.runs[1].lives == blamed
+    assert ends(talk.finish()) == DONE
+
+
+def test_what_a_worker_did_not_run_is_not_blamed_for_what_it_was_told_to_stop():
+    talk = Talk(workers=1, queue=3)
+    talk.begin(stage(0, 1, result=0))
+    told = TaskId(1, 0, 0)
+    talk.tell(Cancel(1))
+    talk.begin(stage(0, 2, result=0), run=2)
+    said = talk.tell(WorkerLeft(0, told))
+    assert [end[0] for end in ends(said)] == ["cancelled"]
+    assert talk.machine.runs[2].lives == {}
 
 
 def test_a_frozen_worker_loses_its_task_and_its_late_value_is_dropped():

@@ -125,6 +125,7 @@ class PoolDriver(Driver):
         self._pace = 0.0
         self._ahead = 2
         self._lost = 0
+        self._restarts = 0  # zygotes lost since a run ended
         self._balancing = self._watching = False
         self._suspects: set[int] = set()  # workers that were stopped or dead at the last look
         self._frozen: set[int] = set()
@@ -411,6 +412,7 @@ class PoolDriver(Driver):
         if task is not None and cause is not None and task not in run.errors:
             run.errors[task] = _lost(run.works[task.stage].stage, cause, action.error)
         super()._end(action)
+        self._restarts = 0
         for at in [at for at in self._causes if at.run == action.run]:
             del self._causes[at]
 
@@ -504,7 +506,7 @@ class PoolDriver(Driver):
         """There can be no workers: say so to whoever waits for them."""
         if not isinstance(error, EngineError):
             error = EngineError(f"the pool of processes cannot be started: {error}")
-        self._lost = 0
+        self._lost = self._restarts = 0
         for run in self._runs.values():
             if run.failure is None:
                 self._fail(run, error)
@@ -574,7 +576,8 @@ class PoolDriver(Driver):
         for number in [*self._given, *self._doomed]:
             self._gone(number, -signal.SIGKILL)
         self._lost += 1
-        if self._lost >= _MOST_LOST:
+        self._restarts += 1
+        if self._lost >= _MOST_LOST or self._restarts >= _MOST_LOST:
             self._unable(error)
         elif self._runs:
             self._fill()

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from nbscale.engines.base import RunInfo
-from nbscale.errors import RunCancelled, WorkerLost
+from nbscale.errors import EngineError, RunCancelled, WorkerLost
 from nbscale.events import Place
 from nbscale.testing.board import wait_until
 from nbscale.testing.jobs import Results, each, everything, plain, run, stage
@@ -241,3 +241,13 @@ def test_a_zygote_that_hangs(monkeypatch):
     # Nobody tells of their death: the run waits for the answers of the dead.
     assert is_usable(engine)
     engine.close()
+
+
+def test_a_task_that_kills_the_zygote(engine):
+    def kernel(index):
+        os.kill(os.getppid(), signal.SIGKILL)
+        ctypes.CDLL(None).pause()
+
+    with pytest.raises(EngineError, match="ended with code -9"):
+        run(engine, plain(stage(0, 1, kernel, result=0)))
+    assert is_usable(engine)
