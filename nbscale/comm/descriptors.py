@@ -33,7 +33,12 @@ def receive(
         There is none, and it was not to be waited for.
     """
     flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
-    data, beside, _, _ = line.recvmsg(size, socket.CMSG_SPACE(most * _SIZE), flags)
+    room = socket.CMSG_SPACE(most * _SIZE)
+    try:
+        data, beside, _, _ = line.recvmsg(size, room, flags)
+    except ConnectionResetError:
+        # The other end is gone and left something unread. That is said once; what it sent is there.
+        data, beside, _, _ = line.recvmsg(size, room, flags)
     fds = array.array("i")
     for level, kind, content in beside:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

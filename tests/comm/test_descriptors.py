@@ -45,3 +45,13 @@ def test_nobody_waits_for_room(pair):
 
     with pytest.raises(OSError, match=r"unavailable|references"):
         fill()
+
+
+def test_what_was_sent_by_one_that_is_gone_is_there(pair):
+    descriptors.send(pair[0], b"never read", [])
+    descriptors.send(pair[1], b"sent", [0])
+    pair[1].close()
+    data, fds = descriptors.receive(pair[0], 100, 1)
+    os.close(fds[0])
+    assert data == b"sent"
+    assert descriptors.receive(pair[0], 100, 1) == (b"", [])

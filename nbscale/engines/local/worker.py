@@ -169,12 +169,12 @@ class _Worker:
         if printed:
             self._unsaid = 0
             messages += [("print", *printed.popleft()) for _ in range(len(printed))]
-        if self._released:
-            extents = [tuple(self._released.popleft()) for _ in range(len(self._released))]
-            messages.append(("released", extents))
         if self._done:
             messages.append(("done", self._done))
             self._done = []
+        if self._released:  # after what says that it was held
+            extents = [tuple(self._released.popleft()) for _ in range(len(self._released))]
+            messages.append(("released", extents))
         if messages:
             self._send(messages)
 

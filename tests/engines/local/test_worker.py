@@ -370,6 +370,27 @@ def test_an_input_that_is_kept_stays_what_it_was(engine, ending):
     wait_until(given_back, "the leases to come back")
 
 
+def test_an_input_that_is_kept_until_the_next(engine):
+    def keep(index, value):
+        import builtins
+
+        vars(builtins)["last"] = value
+        return int(value[0])
+
+    def forget(index):
+        import builtins
+
+        vars(builtins).pop("last", None)
+
+    n = 60
+    a = stage(0, n, lambda index: np.full(40_000, index[0]))
+    b = stage(1, n, keep, each(a), user_code=True, result=0)
+    for _ in range(3):
+        assert run(engine, plain(a, b)) == list(range(n))
+    run(engine, plain(stage(0, 8, forget, result=0)))
+    assert engine.driver.segments.nbytes == 0
+
+
 def test_a_thousand_small_values_of_unknown_size(engine):
     def make(index):
         return bytes([index[0] % 256]) * 5000
