@@ -18,6 +18,7 @@ import json
 import marshal
 import mmap
 import os
+import resource
 import secrets
 import select
 import shutil
@@ -50,6 +51,8 @@ _FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
 
 _DYING = 1.0
 """Seconds that killed processes are waited for."""
+
+_MOST_DESCRIPTORS = 1 << 16
 
 _AGAIN = 0.002
 """Seconds until what there was no room for is sent again."""
@@ -169,6 +172,7 @@ class Pool:
         """Start the zygote; does nothing if it runs."""
         if self._zygote is not None:
             return
+        _allow_descriptors()
         self._folder = tempfile.mkdtemp(prefix="nbs-")  # of mode 0700; 107 bytes at most
         self._context = zmq.Context(io_threads=1)
         self._socket = self._context.socket(zmq.ROUTER)
@@ -421,6 +425,19 @@ class Pool:
                 if self._workers.pop(number, None) is not None:
                     del self._names[gone.identity]
                     gone.close()
+
+
+def _allow_descriptors() -> None:
+    """Let this process, and those it starts, have as many descriptors as it may.
+
+    Each large value in shared memory takes two. The usual limit of 1024 is meant for programs that
+    wait with ``select``.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _wait_readable(fd: int, seconds: float) -> None:

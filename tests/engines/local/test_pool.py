@@ -321,3 +321,22 @@ def test_the_name_of_a_worker_cannot_be_taken(engine):
     assert not double.poll(0)
     double.close()
     context.term()
+
+
+def test_more_values_than_descriptors_are_usual(board):
+    text = """
+    import resource
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4096))
+    from nbscale.store import segments
+    segments.LARGE = 1 << 16  # each value has a segment of its own
+    from nbscale.engines.local import LocalEngine
+    from nbscale.testing.jobs import everything, plain, run, stage
+
+    a = stage(0, 600, lambda index: bytes(1 << 17))
+    b = stage(1, 1, lambda index, values: len(values), everything(a), result=0)
+    engine = LocalEngine()
+    assert run(engine, plain(a, b)) == [600]
+    """
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(text)], check=True, cwd=Path(__file__).parents[3]
+    )
