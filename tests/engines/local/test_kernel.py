@@ -217,10 +217,11 @@ def test_prints_come_to_the_cell(kernel):
         nonlocal text
         message = kernel.client.get_iopub_msg(timeout=PATIENCE)
         text += message["content"].get("text", "")
-        return text.count("hello") >= 6
+        return sum(map(str.isdigit, text)) >= 6 and text.count("hello") >= 6
 
     wait_until(printed)
-    assert sorted(text.split()[1::2]) == list("012345")
+    # Of two workers that print at once the parts of a line may come mixed.
+    assert sorted(filter(str.isdigit, text)) == list("012345")
 
 
 def test_an_exception_of_the_notebook_is_caught(kernel):
