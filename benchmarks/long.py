@@ -85,6 +85,10 @@ PARTS = {
         "ten thousand random runs of the scheduler, everything checked after every signal",
         (Step("simulations", pairs=1, cap=1, timeout=3000),),
     ),
+    "guard-joins": Part(
+        "the guard of the oracle on every row that merges or joins",
+        (Step("guard_joins", pairs=1, cap=1, timeout=3000),),
+    ),
     "soak": Part(
         "half an hour of random jobs, each answer compared with pandas', nothing may pile up",
         (Step("soak", {"seconds": 180}, pairs=10),),

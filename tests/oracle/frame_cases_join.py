@@ -99,6 +99,7 @@ CASES += [
         lambda a, b: merge(numbered(a), numbered(b[b.num > 99]), on="index", how="left"),
         two=True,
         on=("range",),
+        why="the columns of both: the answer is twice the partition that counts here",
     ),
     Case("merge on a column that is not there", lambda a, b: a.merge(b, on="none"), two=True),
     Case(
