@@ -123,7 +123,7 @@ except ModuleNotFoundError:  # called by make: hatchling is only where packages 
     pass
 else:
 
-    class WidgetsBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+    class WidgetsBuildHook(BuildHookInterface):  # type: ignore[type-arg] # its configuration
         """Builds what is missing or old before files are gathered."""
 
         def dependencies(self) -> list[str]:

@@ -22,6 +22,7 @@ from nbscale.engines.failure import pack, unpack
 from nbscale.errors import RunCancelled
 from nbscale.events import Place, user_place
 from nbscale.expr.function import Function, capture
+from nbscale.expr.unpicklable import can_pickle, culprit
 from nbscale.graph.job import Failure, Grow, Observation
 from nbscale.graph.stage import Program, Stage, Step
 from nbscale.record import record
@@ -346,21 +347,11 @@ def _frozen(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
     try:
         return _Frozen(encode(arguments, cloudpickle.dumps).to_bytes())
     except Exception as error:
-        from nbscale.expr.unpicklable import culprit  # noqa: PLC0415 - only what goes wrong
-
         named = {f"argument {n}": a for n, a in enumerate(args)} | kwargs
-        bad = next((f"{name}: {culprit(a, name)}" for name, a in named.items() if _bad(a)), error)
+        bad = next(
+            (f"{name}: {culprit(a, name)}" for name, a in named.items() if not can_pickle(a)), error
+        )
         raise TypeError(f"an argument cannot be pickled: {bad}") from error
-
-
-def _bad(value: Any) -> bool:
-    import cloudpickle  # noqa: PLC0415
-
-    try:
-        cloudpickle.dumps(value)
-    except Exception:  # noqa: BLE001
-        return True
-    return False
 
 
 @public
@@ -387,7 +378,7 @@ def submit(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future
 
     Notes
     -----
-    Some 20 us a call, in batches. Inside a task the call is made right there.
+    Calls travel in batches, so many at once cost less each than one alone. Inside a task the call is made right there.
 
     Examples
     --------

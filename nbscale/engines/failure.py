@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from nbscale.errors import RemoteError
+from nbscale.store.codec import dumps
 
-__all__ = ["dumps", "pack", "unpack"]
+__all__ = ["pack", "unpack"]
 
 _MOST_CAUSES = 20
 
@@ -24,17 +25,6 @@ _MOST_TEXT = 1 << 16
 
 _FRAMES = 50
 """Frames that are kept of each end of a trace."""
-
-
-def dumps(value: Any, protocol: int = 5, **options: Any) -> bytes:
-    """Pickle a value; what is defined in a notebook by what it is and not by its name."""
-    try:
-        return pickle.dumps(value, protocol, **options)
-    except Exception:  # noqa: BLE001 - whatever it is, the other way may do
-        import cloudpickle  # noqa: PLC0415 - 10 ms that few values need
-
-        data: bytes = cloudpickle.dumps(value, protocol, **options)
-        return data
 
 
 def pack(error: BaseException) -> bytes:
@@ -85,7 +75,7 @@ def _marks(error: BaseException) -> dict[str, Any]:
 
 def _pickled(error: BaseException) -> bytes | None:
     try:
-        data = dumps(error, protocol=5)
+        data = dumps(error)
         again = pickle.loads(data)
     except BaseException:  # noqa: BLE001 - whatever it is: it cannot be brought
         return None

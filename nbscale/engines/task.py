@@ -11,7 +11,7 @@ from nbscale.graph.axismap import Each
 from nbscale.graph.stage import Edge, Stage
 from nbscale.store.base import Size, Table, measure
 
-__all__ = ["Work", "explain", "index_of", "is_straight", "reads_of"]
+__all__ = ["Work", "explain", "index_of", "is_straight", "reads_of", "sizes_of"]
 
 Feed: TypeAlias = Callable[[int], Any]
 """One input of a task, from the task's number."""
@@ -77,8 +77,7 @@ class Work:
         self.taken = bytearray(stage.n_tasks) if take is not None else b""
         self.wire = wire
         self.dead = False
-        measured = stage.value_of and stage.n_tasks <= _MOST_SIZES
-        self.sizes: dict[int, Size] | None = {} if measured else None
+        self.sizes = sizes_of(stage)
         self._program = stage.program
         self._index = index_of(stage)
         self._feeds = [
@@ -99,6 +98,11 @@ class Work:
             self.take(index, value)
         self.table[task] = value
         return measure(value)
+
+
+def sizes_of(stage: Stage) -> dict[int, Size] | None:
+    """Where the sizes of a stage's values are noted for its job; None if it does not care."""
+    return {} if stage.value_of and stage.n_tasks <= _MOST_SIZES else None
 
 
 def index_of(stage: Stage) -> Callable[[int], tuple[int, ...]]:

@@ -14,6 +14,7 @@ from types import CodeType, FunctionType
 from typing import Any, TypeAlias
 
 from nbscale.expr.token import token
+from nbscale.expr.unpicklable import culprit, names_read
 
 __all__ = ["Function", "capture"]
 
@@ -77,7 +78,7 @@ def _with_callees(function: Any) -> list[FunctionType]:
         if not isinstance(one, FunctionType) or id(one) in found or _is_importable(one):
             continue
         found[id(one)] = one
-        stack += [one.__globals__.get(name) for name in _names(one.__code__)]
+        stack += [one.__globals__.get(name) for name in names_read(one.__code__)]
         for cell in one.__closure__ or ():
             with contextlib.suppress(ValueError):  # not filled yet
                 stack.append(cell.cell_contents)
@@ -89,12 +90,6 @@ def _is_importable(function: FunctionType) -> bool:
     module = sys.modules.get(function.__module__)
     known = function.__module__ != "__main__" and module is not None
     return known and getattr(module, function.__qualname__, None) is function
-
-
-def _names(code: CodeType) -> set[str]:
-    """Names that a code and those in it read."""
-    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
-    return set(code.co_names).union(*map(_names, inner))
 
 
 def _in_file(code: CodeType, file: str) -> CodeType:
@@ -121,8 +116,6 @@ def capture(function: Any) -> Function:
     try:
         payload = cloudpickle.dumps(function, protocol=5)
     except Exception as error:
-        from nbscale.expr.unpicklable import culprit  # noqa: PLC0415 - only what goes wrong needs it
-
         msg = f"the function {name} cannot be pickled: {culprit(function, name)}"
         raise TypeError(msg) from error
     return Function(payload, name, _files_of(function))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
-__all__ = ["culprit"]
+__all__ = ["can_pickle", "culprit", "names_read"]
 
 _DEEPEST = 12
 
@@ -38,7 +38,7 @@ def culprit(value: Any, name: str) -> str:
     """
     path, found = name, value
     for _ in range(_DEEPEST):
-        inner = next((one for one in _parts(found, path) if not _can(one[1])), None)
+        inner = next((one for one in _parts(found, path) if not can_pickle(one[1])), None)
         if inner is None:
             break
         path, found = inner
@@ -48,7 +48,8 @@ def culprit(value: Any, name: str) -> str:
     return f"{path}: {kind}{where}; {remedy}"
 
 
-def _can(value: Any) -> bool:
+def can_pickle(value: Any) -> bool:
+    """Whether cloudpickle takes a value; costs the attempt."""
     import cloudpickle  # noqa: PLC0415 - only what goes wrong needs it here
 
     try:
@@ -92,7 +93,7 @@ def _of_function(function: FunctionType, path: str) -> Iterator[tuple[str, Any]]
             yield f"{path}.__closure__[{name!r}]", cell.cell_contents
         except ValueError:  # not filled yet
             continue
-    for name in sorted(_names(function.__code__)):
+    for name in sorted(names_read(function.__code__)):
         if name in function.__globals__:
             yield f"{path}.__globals__[{name!r}]", function.__globals__[name]
     for number, item in enumerate(function.__defaults__ or ()):
@@ -101,6 +102,7 @@ def _of_function(function: FunctionType, path: str) -> Iterator[tuple[str, Any]]
         yield f"{path}.__kwdefaults__[{name!r}]", item
 
 
-def _names(code: CodeType) -> set[str]:
+def names_read(code: CodeType) -> set[str]:
+    """Names that a code and those in it read."""
     inner = [c for c in code.co_consts if isinstance(c, CodeType)]
-    return set(code.co_names).union(*map(_names, inner))
+    return set(code.co_names).union(*map(names_read, inner))

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from nbscale.record import record
 
-__all__ = ["Encoded", "decode", "decode_piece", "decode_pieces", "encode", "encode_pieces"]
+__all__ = ["Encoded", "decode", "decode_piece", "decode_pieces", "dumps", "encode", "encode_pieces"]
 
 Dumps: TypeAlias = Callable[..., bytes]
 """Like ``pickle.dumps``: takes ``protocol`` and ``buffer_callback``."""
@@ -54,7 +54,22 @@ class Encoded:
         return bytes(whole)
 
 
-def encode(value: Any, dumps: Dumps = pickle.dumps) -> Encoded:
+def dumps(value: Any) -> bytes:
+    """Pickle a value in one piece; what is defined in a notebook by what it is, not by its name.
+
+    Only where ``__main__`` is empty, as in a worker: elsewhere what is defined there is found by its
+    name, and would be lost on the way.
+    """
+    try:
+        return pickle.dumps(value, protocol=5)
+    except Exception:  # noqa: BLE001 - whatever it is, the other way may do
+        import cloudpickle  # noqa: PLC0415 - 10 ms that few values need
+
+        data: bytes = cloudpickle.dumps(value, protocol=5)
+        return data
+
+
+def encode(value: Any, pickler: Dumps = pickle.dumps) -> Encoded:
     """Pickle a value, its large buffers beside it, without copying them.
 
     Examples
@@ -71,7 +86,7 @@ def encode(value: Any, dumps: Dumps = pickle.dumps) -> Encoded:
         buffers.append(raw)
         return False
 
-    pickled = dumps(value, protocol=5, buffer_callback=beside)
+    pickled = pickler(value, protocol=5, buffer_callback=beside)
     n = len(buffers)
     head = struct.pack(f"<{n + 2}Q", n, len(pickled), *[buffer.nbytes for buffer in buffers])
     if not n:
@@ -100,13 +115,13 @@ def decode(data: memoryview) -> Any:
     return pickle.loads(pickled, buffers=buffers)
 
 
-def encode_pieces(values: Sequence[Any], dumps: Dumps = pickle.dumps) -> Encoded:
+def encode_pieces(values: Sequence[Any], pickler: Dumps = pickle.dumps) -> Encoded:
     """Encode values so that each can be read without looking at the others."""
     n = len(values)
     end = _aligned(8 * (n + 2))
     starts, parts = [], []
     for value in values:
-        one = encode(value, dumps)
+        one = encode(value, pickler)
         starts.append(end)
         parts += [(end + start, part) for start, part in one.parts]
         end = _aligned(end + one.nbytes)

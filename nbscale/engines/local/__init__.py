@@ -44,7 +44,7 @@ class LocalEngine(Engine):
     """Runs tasks in processes, as many as the setting ``n_workers``, else as cores.
 
     Started by the first run: one import of what the kernel has imported, in the background, then
-    some 5 ms a worker. Values between tasks lie in shared memory. A worker that dies is replaced
+    a fork for each worker. Values between tasks lie in shared memory. A worker that dies is replaced
     and its tasks are run again; a task that does not stop is killed with its worker. A run started
     inside a task runs in that task.
 

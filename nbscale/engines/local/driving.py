@@ -16,7 +16,7 @@ from nbscale.engines.local.remote import Remote
 from nbscale.engines.local.worker import INLINE
 from nbscale.engines.loop import Loop
 from nbscale.engines.running import Running
-from nbscale.errors import EngineError, Stuck, WorkerLost
+from nbscale.errors import EngineError, RunCancelled, Stuck, WorkerLost
 from nbscale.events import TaskEnded, TaskStarted
 from nbscale.graph.job import Grow
 from nbscale.graph.stage import Stage
@@ -586,7 +586,7 @@ class PoolDriver(Driver):
         try:
             self._mail.clear()
             for run in list(self._runs.values()):
-                self._close(run, "cancelled", run.mistake(RuntimeError("the pool was closed")))
+                self._close(run, "cancelled", RunCancelled("the engine was closed"))
             self.pool.close()
             self.segments.close()
         finally:
@@ -620,7 +620,7 @@ def _lost(stage: Stage, cause: str, told: str) -> WorkerLost:
 
 def _unsendable(stage: Stage, error: BaseException) -> TypeError:
     """What is said of a program that cannot be sent: which operation it is, and why."""
-    import cloudpickle  # noqa: PLC0415
+    import cloudpickle  # noqa: PLC0415 - it was loaded for the attempt that failed
 
     for step in stage.program.steps:
         try:

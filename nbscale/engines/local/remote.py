@@ -20,9 +20,8 @@ from typing import Any, TypeAlias
 from nbscale.engines.base import Take
 from nbscale.engines.news import Wire
 from nbscale.engines.running import Running
-from nbscale.engines.task import index_of, is_straight, reads_of
+from nbscale.engines.task import index_of, is_straight, reads_of, sizes_of
 from nbscale.graph.stage import Edge, Stage
-from nbscale.store.base import Size
 from nbscale.store.codec import decode, decode_pieces
 from nbscale.store.segments import Extent, Segments
 
@@ -30,8 +29,6 @@ __all__ = ["Handle", "Remote"]
 
 Handle: TypeAlias = Any
 """See above."""
-
-_MOST_SIZES = 1 << 16
 
 
 class Remote:
@@ -56,7 +53,7 @@ class Remote:
     known
         Workers that were told of it.
     blob
-        Its program and so on, as workers get it; made when the first one does.
+        Its program and so on, as workers get it: bytes, or an extent.
     """
 
     def __init__(
@@ -77,8 +74,7 @@ class Remote:
         self.known: set[int] = set()
         self.expected: float | None = stage.nbytes
         self.blob: Any = None
-        measured = stage.value_of and stage.n_tasks <= _MOST_SIZES
-        self.sizes: dict[int, Size] | None = {} if measured else None
+        self.sizes = sizes_of(stage)
         self.is_lasting = stage.keep or stage.result is not None
         self._segments = segments
         self._measured = False

@@ -34,7 +34,7 @@ from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines import base, failure
 from nbscale.errors import BadFrame, RemoteError
 from nbscale.store.base import measure
-from nbscale.store.codec import Encoded, decode, decode_piece, encode, encode_pieces
+from nbscale.store.codec import Encoded, decode, decode_piece, dumps, encode, encode_pieces
 from nbscale.store.segments import Extent, Maps, make_segment
 
 __all__ = ["AT", "HEED", "INLINE", "PAGE", "main", "ways"]
@@ -92,10 +92,10 @@ class _Told(KeyboardInterrupt):
 
 
 def main(settings: dict[str, Any], line: socket.socket, at: int) -> None:
-    """Work until told to quit. In a process that was just forked."""
+    """Work until the process is killed. It was just forked."""
     random.seed()
     if "numpy" in sys.modules:
-        import numpy as np  # noqa: PLC0415
+        import numpy as np  # noqa: PLC0415 - only if the zygote has it
 
         np.random.seed()  # noqa: NPY002 - what was forked would repeat itself
     base.enter(f"worker {settings['number']}")
@@ -126,7 +126,6 @@ class _Worker:
         self._armed = False  # a signal may hit it
         self._called = False  # a signal came when it could not
         self._given_up = False  # it was told to stop
-        self._quit = False
         self._made = 0
         self._told = 0.0
         self._thread = threading.get_ident()
@@ -138,18 +137,18 @@ class _Worker:
     # Messages -------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Work until told to quit."""
+        """Work until the process is killed."""
         signal.signal(signal.SIGINT, self._interrupted)
         signal.signal(signal.SIGALRM, self._interrupted)
         signal.siginterrupt(signal.SIGALRM, False)
         self._send([("hello", os.getpid())])
         clock = time.monotonic
         tasks = self._tasks
-        while not self._quit:
+        while True:
             if not tasks:
                 self._tell()
                 self._take(self._socket.recv())
-            while tasks and not self._quit:
+            while tasks:
                 self._attempt(tasks.popleft())
                 if clock() - self._told > _FLUSH:
                     self._tell()
@@ -207,8 +206,6 @@ class _Worker:
                     self._stages.pop(key, None)
                 for number in message[2]:
                     self._forget(number)
-            elif kind == "quit":
-                self._quit = True
 
     def _add(
         self, key: int, blob: Any, deliveries: tuple[str, ...], pieces: bool, user_code: bool
@@ -401,11 +398,11 @@ class _Worker:
         if pieces and isinstance(value, (list, tuple)):
             encoded = _encoded(value, True)
             if encoded.nbytes <= INLINE:
-                return [failure.dumps(piece) for piece in value]
+                return [dumps(piece) for piece in value]
             return self._written(encoded, grant, "pieces")
         encoded = _encoded(value, False)
         if encoded.nbytes <= INLINE:
-            return failure.dumps(value) if len(encoded.parts) > 1 else encoded.parts[0][1][16:]
+            return dumps(value) if len(encoded.parts) > 1 else encoded.parts[0][1][16:]
         return self._written(encoded, grant, "value")
 
     def _written(self, encoded: Encoded, grant: Any, what: str) -> Any:
@@ -447,7 +444,7 @@ def _encoded(value: Any, pieces: bool) -> Encoded:
     try:
         return make(value)
     except Exception:  # noqa: BLE001 - what is defined in a notebook is pickled by value
-        import cloudpickle  # noqa: PLC0415
+        import cloudpickle  # noqa: PLC0415 - few values need it
 
         return make(value, cloudpickle.dumps)
 

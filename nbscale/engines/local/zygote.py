@@ -30,7 +30,7 @@ _MESSAGE = 1 << 16
 
 
 def main(fd: int) -> None:
-    """Serve until the kernel says so or is gone."""
+    """Serve until the kernel is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     wake, woken = os.pipe()
     os.set_blocking(woken, False)
@@ -49,10 +49,8 @@ def main(fd: int) -> None:
 
     gc.collect()
     gc.freeze()
-    _send(kernel, {"ready": os.getpid()})
     children: dict[int, int] = {}
-    leaving = False
-    while not (leaving and not children):
+    while True:
         readable, _, _ = select.select([kernel.fileno(), wake], [], [])
         if wake in readable:
             with contextlib.suppress(BlockingIOError):
@@ -64,10 +62,7 @@ def main(fd: int) -> None:
                 shutil.rmtree(told["folder"], ignore_errors=True)
                 os._exit(0)  # the children are killed as their parent ends
             command, fds = received
-            if "fork" in command:
-                _fork(kernel, wake, woken, command["fork"], fds, children)
-            else:
-                leaving = True
+            _fork(kernel, wake, woken, command["fork"], fds, children)
 
 
 def _fork(

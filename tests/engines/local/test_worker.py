@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 import pytest
 
+from nbscale.engines.local import driving
 from nbscale.errors import EngineError, RemoteError
 from nbscale.events import Place
 from nbscale.expr.function import capture
@@ -426,14 +427,15 @@ def test_nothing_leaks_over_many_runs(engine):
     def counts():
         return [len(descriptors(pid)) for pid in ("self", engine.zygote, *engine.workers)]
 
-    for _ in range(10):
-        one_run()
+    assert run(engine, plain(stage(0, 8, lambda index: 0, result=0))) == [0] * 8
     before = counts()
-    for _ in range(60):
+    for _ in range(70):
         one_run()
     after = counts()
-    # What is idle is kept for the next use, up to a limit that does not depend on the runs.
-    assert all(b <= a + 16 for a, b in zip(before, after, strict=True)), (before, after)
+    # What is idle is kept for the next use, up to a limit that does not depend on the runs, and each
+    # segment has two descriptors. One lost for each value would be 280.
+    most = 2 * (driving._SPARE // (5 << 20)) + 16
+    assert all(b <= a + most for a, b in zip(before, after, strict=True)), (before, after)
     assert engine.driver.segments.nbytes == 0
     assert not engine.driver._stages
     assert not engine.driver._causes
