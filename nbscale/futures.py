@@ -188,7 +188,7 @@ class _Batch:
             try:
                 self.ticket = current().begin(
                     _Job(stage), f"{n} x {name}", "submitted", self._deliver,
-                    self._ended, self.place,
+                    self._ended, self.place, n,
                 )  # fmt: skip
             except BaseException as error:  # noqa: BLE001 - who waits must be told
                 self._ended(error)

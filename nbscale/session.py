@@ -134,7 +134,7 @@ class Session:
         self._engines: dict[str, tuple[Engine, tuple[int | None, int | None]]] = {}
         self._numbers = itertools.count(1)
         self._observers: list[Observer] | None = None
-        self._under_way: dict[int, tuple[Ticket, threading.Thread]] = {}
+        self._under_way: dict[int, tuple[Ticket, threading.Thread | None]] = {}
 
     def plan(self, requests: Sequence[Request]) -> tuple[PlanJob, list[Change]]:
         """Rewrite the requested nodes and make the job that lowers them."""
@@ -196,20 +196,31 @@ class Session:
         deliver: Deliver,
         ended: Callable[[BaseException | None], None],
         place: Place | None,
+        tasks: int,
     ) -> Ticket:
-        """Begin a job that nobody waits for yet, in processes where there are some.
+        """Begin a job of one stage that nobody waits for yet, in processes where there are some.
 
-        ``ended`` is called when it is over, with its error, on the engine's thread.
+        Parameters
+        ----------
+        job
+            What to run.
+        what, reason, place, tasks
+            As in the report of the run.
+        deliver
+            Where results go.
+        ended
+            Called on the engine's thread when it is over, with its error; must be short.
         """
         name = config.get().engine
         if name is None or not self.engine(name).capabilities.user_code:
             name = "local" if sys.platform == "linux" else "inline"
         engine = self.engine(name)
-        record = RunReport(next(self._numbers), what, engine.name, reason, place)
+        record = RunReport(next(self._numbers), what, engine.name, reason, place, tasks, stages=1)
         self._remember(record)
         began = time.monotonic()
 
         def finished(error: BaseException | None) -> None:
+            self._under_way.pop(record.run, None)
             record.seconds = time.monotonic() - began
             cancelled = isinstance(error, (RunCancelled, KeyboardInterrupt))
             record.outcome = "done" if error is None else "cancelled" if cancelled else "failed"
@@ -218,11 +229,12 @@ class Session:
         info = RunInfo(run=record.run, what=what, reason=reason, place=place)
         ticket = engine.run(job, info=info, deliver=deliver, observers=self.observers())
         ticket.on_finish = finished
+        self._under_way[record.run] = (ticket, None)
         ticket.begin()
         return ticket
 
     def waiter(self, run: int) -> threading.Thread | None:
-        """The thread that waits for the run of that number, or None if it is over."""
+        """The thread that waits for the run of that number; None if nobody does, or it is over."""
         under_way = self._under_way.get(run)
         return None if under_way is None else under_way[1]
 

@@ -10,6 +10,8 @@ import threading
 import pytest
 
 import nbscale as ns
+from nbscale.errors import RunCancelled
+from nbscale.session import current
 from nbscale.testing.board import Board
 
 
@@ -91,3 +93,20 @@ def test_what_cannot_be_pickled_is_named():
 
 def test_a_call_inside_a_call():
     assert ns.submit(lambda: ns.submit(double, 4).result()).result() == 8
+
+
+def test_a_batch_is_among_the_runs_and_can_be_stopped_by_its_number(tmp_path):
+    board = Board(tmp_path)
+
+    def stays():
+        board.mark("begun")
+        board.wait("never")
+
+    future = ns.submit(stays)
+    board.wait("begun")
+    report = ns.runs()[-1]
+    assert (report.tasks, report.stages, report.outcome) == (1, 1, "running")
+    assert current().cancel(report.run)
+    with pytest.raises(RunCancelled):
+        future.result()
+    assert not current().cancel(report.run)

@@ -132,6 +132,9 @@ class Driver(abc.ABC):
             self._go()
             if self._runs and self._is_idle():
                 self._stuck()
+            ledger = self._machine.ledger
+            for run in self._runs.values():
+                run.tell_memory(ledger.held, self._limit)
         except BaseException as error:  # noqa: BLE001 - the runs' callers wait and must be told
             self._break(error)
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from nbscale.engines.base import serving
 from nbscale.engines.loop import report_error
-from nbscale.events import Event, Observer, RunEnded, RunStarted, TaskEnded, TaskStarted
+from nbscale.events import Event, MemoryHeld, Observer, RunEnded, RunStarted, TaskEnded, TaskStarted
 
 __all__ = ["News", "Wire", "shared", "wire"]
 
@@ -25,7 +25,7 @@ _MOST = 100_000
 _LOOK_AGAIN = 0.05
 """Seconds."""
 
-_OF_TASKS = frozenset({TaskStarted, TaskEnded})
+_OF_TASKS = frozenset({TaskStarted, TaskEnded, MemoryHeld})
 
 
 class News:

@@ -11,7 +11,7 @@ from nbscale.engines.base import Deliver, RunInfo, Take, Ticket
 from nbscale.engines.news import Wire
 from nbscale.engines.task import explain
 from nbscale.errors import NbscaleError, RunCancelled, Stuck, TaskMemoryError, WorkerLost
-from nbscale.events import Event, RunEnded, RunStarted, StageAdded, StageWithdrawn
+from nbscale.events import Event, MemoryHeld, RunEnded, RunStarted, StageAdded, StageWithdrawn
 from nbscale.graph.job import Done, Failure, Grow, Job, Observation, Replan, Reply
 from nbscale.graph.stage import Stage
 from nbscale.scheduler.protocol import End, Grown, Report, TaskId
@@ -19,6 +19,9 @@ from nbscale.scheduler.protocol import End, Grown, Report, TaskId
 __all__ = ["Running"]
 
 _numbers = itertools.count(1)
+
+_TELL_MEMORY = 0.1
+"""Seconds between two events of a run that tell of memory."""
 
 Make: TypeAlias = Callable[[Stage, Take | None, Wire | None], Any]
 """Makes a stage ready: a ``Work``, or what takes its place where values lie elsewhere."""
@@ -69,6 +72,7 @@ class Running:
         self._engine = engine
         self._ticket = ticket
         self._watches: dict[int, int] = {}
+        self._memory_told = 0.0
 
     def _tell(self, event: Event) -> None:
         if self._wire is not None:
@@ -77,7 +81,8 @@ class Running:
     def begin(self) -> None:
         """Say that it begins."""
         self.opened = True
-        info, now = self.info, time.monotonic()
+        info = self.info
+        self._memory_told = now = time.monotonic()
         self._tell(
             RunStarted(info.run, now, info.what, self._engine, info.reason, info.place, info.depth)
         )
@@ -170,6 +175,14 @@ class Running:
             for n, work in self.works.items()
         )
         return Stuck(f"nothing can move any more in {self.info.what!r}: {state}")
+
+    def tell_memory(self, held: int, budget: int) -> None:
+        """Tell the observers what values hold and may hold, in bytes, ten times a second at most."""
+        if self._wire is not None:
+            now = time.monotonic()
+            if now - self._memory_told >= _TELL_MEMORY:
+                self._memory_told = now
+                self._tell(MemoryHeld(self.info.run, now, held, budget))
 
     def finish(self, outcome: str, error: BaseException | None) -> None:
         """It is over: tell the observers, then whoever waits."""

@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from nbscale.engines.base import Engine, RunInfo
 from nbscale.errors import EngineError, RunCancelled, TaskMemoryError
 from nbscale.events import (
     Event,
+    MemoryHeld,
     Place,
     RunEnded,
     RunStarted,
@@ -553,6 +555,18 @@ class EngineTests:
         begun = {(e.stage, e.task): n for n, e in enumerate(events) if isinstance(e, TaskStarted)}
         assert all(ends[0, i] < begun[1, 0] for i in range(5))
 
+    def test_observers_see_the_memory_that_is_held(self, engine: Engine) -> None:
+        def wait(index: tuple[int, ...], value: np.ndarray) -> int:
+            time.sleep(0.05)  # so that the run lasts: an event comes ten times a second at most
+            return len(value)
+
+        a = stage(0, 8, lambda index: np.ones(100_000, np.uint8), nbytes=1e5)
+        b = stage(1, 8, wait, each(a), result=0)
+        events = self._watched(engine, plain(a, b))
+        told = [event for event in events if isinstance(event, MemoryHeld)]
+        assert told
+        assert all(0 <= event.held <= event.budget for event in told)
+
     def test_observers_see_the_error(self, engine: Engine) -> None:
         a = stage(0, 1, lambda index: _raise(_Own("mine")), result=0)
         events: list[Event] = []
@@ -578,7 +592,7 @@ class EngineTests:
         with pytest.warns(RuntimeWarning, match="observer") as caught:
             events = self._watched(engine, plain(stage(0, 5, _index, result=0)), bad)
         assert len(caught) == 1
-        assert len(events) == 13
+        assert sum(not isinstance(event, MemoryHeld) for event in events) == 13
 
     def test_an_observer_cannot_compute(self, engine: Engine) -> None:
         errors: list[EngineError] = []
