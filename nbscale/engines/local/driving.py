@@ -113,7 +113,14 @@ class PoolDriver(Driver):
     """
 
     def __init__(self, loop: Loop, limit: int, workers: int) -> None:
-        self.pool = Pool(loop, self._worker_joined, self._worker_left, self._heard, self._broken)
+        self.pool = Pool(
+            loop,
+            self._worker_joined,
+            self._worker_left,
+            self._heard,
+            self._broken,
+            self._renewed,
+        )
         self.segments = Segments(_SPARE, self._retired)
         self._wanted = workers
         self._keys = itertools.count(1)
@@ -250,6 +257,8 @@ class PoolDriver(Driver):
                 _, _, stream, text = message
                 with contextlib.suppress(Exception):  # whatever took the place of the stream
                     getattr(sys, stream).write(text)
+        if self._given.get(number) == {} and self.pool.is_outdated(number):
+            self._dismiss(number)
 
     def _take(self, number: int, items: list[Any]) -> None:
         """Take what became of tasks."""
@@ -489,6 +498,7 @@ class PoolDriver(Driver):
 
     def _joined(self, run: Running) -> None:
         self._fill()
+        self.pool.renew()
 
     def _left(self, run: Running) -> None:
         keys = {remote.key for remote in run.works.values()}
@@ -578,6 +588,24 @@ class PoolDriver(Driver):
             self._unable(EngineError(msg))
         elif self._runs:
             self._fill()
+
+    def _renewed(self) -> None:
+        """There is a zygote with more imports: workers of the old one go when they are idle."""
+        self._guarded(self._refresh)
+
+    def _refresh(self) -> None:
+        for number in [n for n, given in self._given.items() if not given]:
+            if self.pool.is_outdated(number):
+                self._dismiss(number)
+        if self._runs:
+            self._fill()
+
+    def _dismiss(self, number: int) -> None:
+        """End a worker that has no tasks, before it may be given one."""
+        del self._given[number]
+        self._doomed[number] = self._leases.pop(number)
+        self.pool.kill(number)
+        self._signals.append(WorkerLeft(number))
 
     def _broken(self, error: BaseException) -> None:
         """The zygote is gone, and all workers with it."""
