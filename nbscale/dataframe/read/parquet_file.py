@@ -20,7 +20,7 @@ from nbscale.dataframe.read.files import (
     Paths,
     SourceFile,
     check_unchanged,
-    filesystem,
+    fresh_filesystem,
     open_file,
     read_range,
     resolve,
@@ -120,7 +120,7 @@ def parquet_files(
         return resolve(paths, storage_options)
     path = os.fspath(paths)
     if "://" in path:
-        fs, inner = filesystem(path, (storage_options or {}).items())
+        fs, inner = fresh_filesystem(path, storage_options or {})
         is_folder = fs.isdir(inner)
     else:
         is_folder = os.path.isdir(path)  # noqa: PTH112 - paths stay text, as in files.py
