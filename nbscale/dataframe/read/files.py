@@ -268,9 +268,12 @@ def _stat_url(url: str, protocol: str, options: StorageOptions) -> SourceFile:
         raise FileNotFoundError(f"there is no file {url!r}{_no_bucket(fs, path)}") from None
     if info.get("type") == "directory":
         raise IsADirectoryError(f"{url!r} is a directory: say which files in it, as {url}/*")
+    return SourceFile(url, info.get("size"), _mtime(info), _etag(info), protocol, options)
+
+
+def _etag(info: Mapping[str, Any]) -> str | None:
     etag = info.get("ETag") or info.get("etag") or info.get("md5Hash")
-    mark = None if etag is None else str(etag)
-    return SourceFile(url, info.get("size"), _mtime(info), mark, protocol, options)
+    return None if etag is None else str(etag)
 
 
 def _mtime(info: Mapping[str, Any]) -> int | None:
@@ -369,22 +372,45 @@ def fresh_filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     return fs, path
 
 
-def open_file(file: SourceFile, mode: str = "rb") -> IO[Any]:
+_EXACT = {"cache_type": "none"}
+
+
+def open_file(file: SourceFile, mode: str = "rb", *, ahead: int | None = None) -> IO[Any]:
     """Open a file: by ``open`` if it is local, else by fsspec.
+
+    Parameters
+    ----------
+    file
+        The file.
+    mode
+        As for ``open``.
+    ahead
+        Bytes to fetch beyond those that are read, of files that are not local. By default what
+        the file system likes for reading in turn, which for S3 is tens of megabytes.
 
     Raises
     ------
     FileNotFoundError
         If a file to be read has vanished since it was listed.
     SourceChanged
-        If a local file to be read has another size or time than when it was listed.
+        If a file to be read has another size, time or mark than when it was listed; of files
+        that are not local only those are looked at whose server tells the mark on opening.
     """
     if file.protocol != "file":
         try:
             fs, path = filesystem(file.path, file.options)
-            return fs.open(path, mode)
+            fetch: dict[str, Any] = {}
+            if ahead is not None:
+                fetch = {"cache_type": "readahead", "block_size": ahead} if ahead else _EXACT
+            opened: IO[Any] = fs.open(path, mode, **fetch)
         except FileNotFoundError:
             raise FileNotFoundError(_vanished(file)) from None
+        # What the server said when it was asked to open the file, if it is one that says.
+        now = getattr(opened, "details", None) if "r" in mode else None
+        if isinstance(now, Mapping) and _etag(now) not in (None, file.etag):
+            opened.close()
+            raise SourceChanged(_changed(file, now.get("size")))
+        return opened
     try:
         handle = open(file.path, mode)  # noqa: SIM115 - the caller closes it
     except FileNotFoundError:

@@ -45,6 +45,7 @@ __all__ = [
 _SAMPLE_ROWS = 100
 _SAMPLE_BYTES = 600_000
 _BUFFER = 1 << 16
+_AHEAD = 1 << 18  # pages of small columns side by side come in one request
 
 
 @record
@@ -190,7 +191,8 @@ def _opened(
         check_unchanged(file)
         source: Any = pa.OSFile(file.path)
     else:
-        source = open_file(file)
+        # Arrow asks for what it needs of columns that lie side by side in one piece.
+        source = open_file(file, ahead=_AHEAD if by_page else 0)
     try:
         return closing(
             pq.ParquetFile(
