@@ -19,12 +19,14 @@ def _every_join(inputs: Inputs):
     import os
     import subprocess
     import sys
+    from pathlib import Path
 
     command = [sys.executable, "-m", "pytest", "-q", "--timeout", "300", "-k", "merge or join"]
 
     def run() -> Measured:
         done = subprocess.run(
             [*command, "tests/oracle/test_guard.py"],
+            cwd=Path(__file__).parents[2],  # each measurement has a folder of its own
             env=os.environ | {"NBSCALE_LONG": "1"},
             capture_output=True,
             text=True,

@@ -535,8 +535,9 @@ class PoolDriver(Driver):
     def _fill(self) -> None:
         """Have as many workers as are wanted."""
         try:
-            frozen = self._frozen - self._doomed.keys()
-            while len(self.pool.numbers) - len(frozen) < self._wanted:
+            # By what they are now: one may go on that nobody has looked at since.
+            frozen = sum(self.pool.state(n) == "T" for n in self._frozen - self._doomed.keys())
+            while len(self.pool.numbers) - frozen < self._wanted:
                 self.pool.fork()
         except (EngineError, OSError) as error:
             self._unable(error)
