@@ -85,6 +85,18 @@ PARTS = {
         "cost per task at each size, Dask's beside it; no gates",
         (Step("graph_plan", pairs=3), Step("graph_growth", pairs=3)),
     ),
+    "pool": Part(
+        "the pool of processes beside its peers: tasks, start, idle memory, bytes; with gates",
+        (
+            Step("pool_noop", cap=15, timeout=120, small={"n": 2000}),
+            Step("pool_submit", cap=15, timeout=120, small={"n": 500}),
+            Step("pool_round_trip", cap=15, timeout=120, small={"n": 20}),
+            Step("pool_tree", pairs=3, timeout=120, small={"leaves": 64}),
+            Step("pool_start", cap=15, timeout=120),
+            Step("pool_idle", cap=15, timeout=120),
+            Step("pool_bytes", cap=15, timeout=120, small={"mb": 8}),
+        ),
+    ),
     "parquet": Part("a filter and a group-by over parquet", (Step("parquet_groupby"),)),
     "small-worlds": Part(
         "every graph of four tasks on two workers, every fault once, every interleaving",
