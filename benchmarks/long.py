@@ -91,7 +91,7 @@ PARTS = {
             Step("pool_noop", cap=15, timeout=120, small={"n": 2000}),
             Step("pool_submit", cap=15, timeout=120, small={"n": 500}),
             Step("pool_round_trip", cap=15, timeout=120, small={"n": 20}),
-            Step("pool_tree", pairs=3, timeout=120, small={"leaves": 64}),
+            Step("pool_tree", pairs=2, timeout=120, small={"leaves": 64}),
             Step("pool_start", cap=15, timeout=120),
             Step("pool_idle", cap=15, timeout=120),
             Step("pool_bytes", cap=15, timeout=120, small={"mb": 8}),

@@ -14,7 +14,7 @@ from benchmarks.pools import POOLS, WORKERS, noop, start, starting
 from benchmarks.proctree import descendants, pss_mb
 from benchmarks.registry import Gate, Inputs, Measured, peer, workload
 
-_FEW = 3
+_FEW = 2
 """Runs of a peer that no gate asks for."""
 
 _PEERS = ("executor", "loky", "distributed", "ray", "ipyparallel")
