@@ -12,7 +12,7 @@ help:
 	@echo 'make lab                 JupyterLab on the same notebook'
 	@echo 'make test                linters, types, floors and tests'
 	@echo 'make widgets             bundle the widgets again after a change of theirs'
-	@echo 'make bench               benchmarks against pandas, NumPy, Dask and Polars'
+	@echo 'make bench               benchmarks against pandas, NumPy, Polars, Dask, Ray and others'
 	@echo 'make check-long PART=... what takes too long for every change; without PART: which there are'
 	@echo 'make check-kernels       progress and Stop in the versions of ipykernel that differ'
 	@echo 'make wheel               a wheel in dist/, and the main job run from it elsewhere'

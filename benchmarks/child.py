@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.proctree import cpu_seconds, descendants, memory_mb
-from benchmarks.registry import WORKLOADS, Measured, Workload
+from benchmarks.registry import WORKLOADS, Measured, Missing, Workload
 
 
 def _tree_cpu() -> float:
@@ -80,7 +80,7 @@ def main() -> None:
                 report({"event": "done", "inputs": inputs})
             else:
                 report(_run(workload, order["peer"], order["inputs"], report))
-        except ImportError as error:
+        except (ImportError, Missing) as error:
             report({"event": "missing", "error": str(error)})
             raise
 

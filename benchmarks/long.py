@@ -2,6 +2,7 @@
 
 Each part takes less than an hour, goes on where it was stopped, and leaves its rows and a summary
 under ``benchmarks/results/<part>/``, to be committed as they are. Without PART: which there are.
+``--quick`` only tries whether a part runs: one round, small sizes, a folder of its own.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+import tempfile
 from pathlib import Path
 
 from benchmarks.gates import FEWEST_PAIRS
@@ -17,12 +19,18 @@ from benchmarks.rows import RESULTS, read
 from benchmarks.runner import Plan, disagreements, measure_workload
 from benchmarks.table import table
 
-__all__ = ["PARTS", "Part", "Step", "main"]
+__all__ = ["PARTS", "Part", "Step", "main", "plan_of", "quick"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
-    """A workload with its options, and how it is run in a part."""
+    """A workload with its options, and how it is run in a part.
+
+    Attributes
+    ----------
+    small
+        Options that make a run as short as it can be, for ``--quick``.
+    """
 
     workload: str
     options: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -30,6 +38,7 @@ class Step:
     pairs: int = FEWEST_PAIRS
     cap: int = 27
     timeout: float = 600
+    small: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,6 +85,18 @@ PARTS = {
         "cost per task at each size, Dask's beside it; no gates",
         (Step("graph_plan", pairs=3), Step("graph_growth", pairs=3)),
     ),
+    "pool": Part(
+        "the pool of processes beside its peers: tasks, start, idle memory, bytes; with gates",
+        (
+            Step("pool_noop", cap=15, timeout=120, small={"n": 2000}),
+            Step("pool_submit", cap=15, timeout=120, small={"n": 500}),
+            Step("pool_round_trip", cap=15, timeout=120, small={"n": 20}),
+            Step("pool_tree", pairs=2, timeout=120, small={"leaves": 64}),
+            Step("pool_start", cap=15, timeout=120),
+            Step("pool_idle", cap=15, timeout=120),
+            Step("pool_bytes", cap=15, timeout=120, small={"mb": 8}),
+        ),
+    ),
     "parquet": Part("a filter and a group-by over parquet", (Step("parquet_groupby"),)),
     "small-worlds": Part(
         "every graph of four tasks on two workers, every fault once, every interleaving",
@@ -96,7 +117,17 @@ PARTS = {
 }
 
 
-def _plan(step: Step, known: dict[str, Workload]) -> Plan:
+def quick(part: Part) -> Part:
+    """Make every step one round with small sizes."""
+    steps = (
+        dataclasses.replace(step, options=step.options | step.small, pairs=1, cap=1)
+        for step in part.steps
+    )
+    return dataclasses.replace(part, steps=tuple(steps))
+
+
+def plan_of(step: Step, known: dict[str, Workload]) -> Plan:
+    """Return how a step is run."""
     workload = known[step.workload]
     return Plan(
         workload=workload,
@@ -119,7 +150,7 @@ def _run(part: Part, folder: Path) -> int:
     verdicts: set[str] = set()
     summary: list[str] = []
     for step in part.steps:
-        plan = _plan(step, known)
+        plan = plan_of(step, known)
         chosen = ", ".join(f"{k}={v}" for k, v in plan.options.items())
         title = f"{step.workload} ({chosen})" if chosen else step.workload
         _say(f"\n{title}: {plan.workload.summary}")
@@ -129,11 +160,13 @@ def _run(part: Part, folder: Path) -> int:
         if wrong or any(row.status in {"failed", "timeout"} for row in rows):
             verdicts.add("fails")
         lines = [f"WRONG: {line}" for line in wrong] + [str(j) for j in judgements]
-        summary += [f"## {title}", plan.workload.summary, table(plan.workload, rows)]
-        summary += ["\n".join(f"- {line}" for line in lines)] if lines else []
-        _say("\n" + "\n".join(summary[-2:]))
-    text = "\n\n".join([f"# {folder.name}: {part.summary}", _where(rows_file), *summary])
-    (folder / "summary.md").write_text(text + "\n")
+        found = [table(plan.workload, rows)]
+        found += ["\n".join(f"- {line}" for line in lines)] if lines else []
+        summary += [f"## {title}", plan.workload.summary, *found]
+        _say("\n" + "\n\n".join(found))
+        # After each step, so that one who stops it has what was done.
+        text = "\n\n".join([f"# {folder.name}: {part.summary}", _where(rows_file), *summary])
+        (folder / "summary.md").write_text(text + "\n")
     if "fails" in verdicts:
         return 1
     return 2 if "no result" in verdicts else 0
@@ -158,6 +191,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("part", nargs="?", help="which part")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--anew", action="store_true", help="forget what the part has so far")
+    parser.add_argument("--quick", action="store_true", help="only try whether it runs")
     args = parser.parse_args(words)
     if args.part is None:
         for name, part in PARTS.items():
@@ -167,12 +201,17 @@ def main(words: list[str] | None = None) -> int:
         print(f"no part {args.part!r}; there are: {', '.join(PARTS)}", file=sys.stderr)
         return 64
     part = PARTS[args.part]
+    if args.quick:  # its rows say nothing, so they are kept apart
+        part = quick(part)
+        args.results = Path(tempfile.mkdtemp(prefix="nbscale-quick-"))
+        _say(f"rows go to {args.results}")
     folder = args.results / args.part
     folder.mkdir(parents=True, exist_ok=True)
     if args.anew:
         (folder / "rows.jsonl").unlink(missing_ok=True)
 
-    return _run(part, folder)
+    code = _run(part, folder)
+    return 0 if args.quick and code == 2 else code
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ and CPU seconds of a function peer are its own report; those of a script are tak
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -140,6 +141,11 @@ def _watch(words: list[str], order: dict[str, Any] | None, timeout: float) -> _O
             if now - began > timeout:
                 timed_out = True
                 break
+        if timed_out:
+            # Pools put processes into sessions of their own, where the signal below finds none.
+            for pid in descendants(process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         # Not yet waited for, the process still holds its number: the group can be no other's.
         os.killpg(process.pid, signal.SIGKILL)
         _, status, used = os.wait4(process.pid, 0)
@@ -236,10 +242,10 @@ def _script_done(outcome: _Outcome) -> dict[str, Any] | None:
 def _status(outcome: _Outcome, done: bool, timeout: float) -> tuple[str, str]:
     if done:
         return "ok", ""
-    if outcome.timed_out:
-        return "timeout", f"stopped after {timeout:g} s"
     if "missing" in outcome.messages:
         return "missing", outcome.messages["missing"]["error"]
+    if outcome.timed_out:
+        return "timeout", f"stopped after {timeout:g} s"
     lines = [line for line in outcome.output.splitlines() if line.strip()]
     # The end of a traceback: what follows its last indented line, notes included.
     tail: list[str] = []

@@ -17,6 +17,7 @@ __all__ = [
     "WORKLOADS",
     "Gate",
     "Measured",
+    "Missing",
     "Peer",
     "Workload",
     "load_workloads",
@@ -28,6 +29,10 @@ __all__ = [
 Inputs: TypeAlias = dict[str, Any]
 Answer: TypeAlias = dict[str, float]
 Prepare: TypeAlias = Callable[[Inputs], Callable[[], Any]]
+
+
+class Missing(RuntimeError):
+    """A peer cannot do its work here: that is told of it, and is nobody's failure."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,6 +113,8 @@ class Workload:
         Sizes and their defaults.
     reference
         The peer that the others' figures are divided by in the table.
+    measure
+        Which figures: the table is sorted by this measure.
     tolerance
         How far answers may differ, relative.
     module
@@ -124,6 +131,7 @@ class Workload:
     module: str
     gates: tuple[Gate, ...] = ()
     peers: dict[str, Peer] = dataclasses.field(default_factory=dict)
+    measure: str = "wall_s"
 
     def with_options(self, changes: Mapping[str, int]) -> dict[str, int]:
         """Return the options with changes.
@@ -167,6 +175,7 @@ def workload(
     setup: Callable[[dict[str, int]], Inputs] | None = None,
     options: Mapping[str, int] | None = None,
     tolerance: float = 1e-9,
+    measure: str = "wall_s",
     gates: Sequence[Gate] = (),
 ) -> Callable[[Callable[[Any], Answer]], Callable[[Any], Answer]]:
     """Register the decorated function, which turns a peer's value into an answer, as a workload."""
@@ -185,6 +194,7 @@ def workload(
             reference=reference,
             tolerance=tolerance,
             module=answer.__module__,
+            measure=measure,
             gates=tuple(gates),
         )
         return answer

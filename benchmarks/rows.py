@@ -18,7 +18,20 @@ __all__ = ["RESULTS", "Row", "append", "comparable", "machine", "read"]
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
 
-_PACKAGES = ("nbscale", "numpy", "pandas", "pyarrow", "polars", "dask", "distributed")
+_PACKAGES = (
+    "nbscale",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pyzmq",
+    "scikit-learn",
+    "polars",
+    "dask",
+    "distributed",
+    "ipyparallel",
+    "joblib",
+    "ray",
+)
 _THREADS = ("OMP_", "OPENBLAS_", "MKL_", "BLIS_", "POLARS_", "MALLOC_", "NBSCALE_")
 
 
@@ -39,7 +52,8 @@ class Row:
     answer
         What the workload makes of the peer's value.
     status
-        ``"ok"``, ``"failed"``, ``"missing"`` (a library is not installed) or ``"timeout"``.
+        ``"ok"``, ``"failed"``, ``"missing"`` (a library is not installed, or its
+        pool does not start) or ``"timeout"``.
     load
         The machine's load average of a minute, before the run.
     """

@@ -89,20 +89,27 @@ def measure_workload(
 def _continued(
     plan: Plan, old: Sequence[Row], records: Sequence[dict[str, Any]], here: dict[str, Any]
 ) -> list[Row]:
-    """Rows to go on from: this workload with these options, done well on this very ground."""
-    return [
+    """Rows to go on from: this workload with these options, done well on this very ground.
+
+    A peer that was missing from the first is missing still, and not asked for again.
+    """
+    kept = [
         row
         for row in old
         if row.workload == plan.workload.name
         and row.options == plan.options
-        and row.status == "ok"
+        and row.status in {"ok", "missing"}
         and comparable(records[row.session], here)
     ]
+    able = {row.peer for row in kept if row.status == "ok"}
+    return [row for row in kept if row.status == "ok" or row.peer not in able]
 
 
 def _rounds(plan: Plan, rows: Sequence[Row]) -> int:
     """Whole rounds done: a round that was cut short is run anew."""
-    runs = [sum(row.peer == p.name for row in rows) for p in plan.peers if p.most is None]
+    broken = {row.peer for row in rows if row.status != "ok"}
+    lasting = [p.name for p in plan.peers if p.most is None and p.name not in broken]
+    runs = [sum(row.peer == name for row in rows) for name in lasting]
     return min(runs, default=0)
 
 

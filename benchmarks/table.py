@@ -15,28 +15,30 @@ _USUAL = ("wall_s", "cpu_s", "peak_mb", "grown_mb", "peak_pss_mb")
 
 
 def table(workload: Workload, rows: Sequence[Row]) -> str:
-    """Return a Markdown table, a line a peer, the quickest first.
+    """Return a Markdown table, a line a peer, the best first.
 
-    The ratio is of wall seconds to the reference peer's in the same round, with the interval of
-    its median where there are enough rounds for one.
+    The ratio is of the workload's measure, most often wall seconds, to the reference peer's in the
+    same round, with the interval of its median where there are enough rounds for one.
     """
     good = [row for row in rows if row.status == "ok"]
     by_peer: dict[str, list[Row]] = {}
     for row in good:
         by_peer.setdefault(row.peer, []).append(row)
-    extra = sorted({name for row in good for name in row.measures} - set(_USUAL))
-    head = ["peer", "runs", "wall s", f"to {workload.reference}", "CPU s", "peak MB", *extra]
+    chief = workload.measure
+    extra = sorted({name for row in good for name in row.measures} - {chief, *_USUAL})
+    title = "wall s" if chief == "wall_s" else chief
+    head = ["peer", "runs", title, f"to {workload.reference}", "CPU s", "peak MB", *extra]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    base = {row.round: row.measures["wall_s"] for row in by_peer.get(workload.reference, [])}
-    order = sorted(by_peer, key=lambda name: _median(by_peer[name], "wall_s") or 0.0)
+    base = {row.round: row.measures[chief] for row in by_peer.get(workload.reference, [])}
+    order = sorted(by_peer, key=lambda name: _median(by_peer[name], chief) or 0.0)
     for name in order:
         found = by_peer[name]
         both = [row for row in found if row.round in base]
         cells = [
             name,
             str(len(found)),
-            _number(_median(found, "wall_s")),
-            _ratio([r.measures["wall_s"] for r in both], [base[r.round] for r in both]),
+            _number(_median(found, chief)),
+            _ratio([r.measures[chief] for r in both], [base[r.round] for r in both]),
             *(_number(_median(found, m)) for m in ("cpu_s", "peak_mb", *extra)),
         ]
         lines.append("| " + " | ".join(cells) + " |")

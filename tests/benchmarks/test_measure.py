@@ -50,6 +50,11 @@ def broken(inputs):
 def absent(inputs):
     import a_library_nobody_has
 
+@peer("tiny", "unable")
+def unable(inputs):
+    from benchmarks.registry import Missing
+    raise Missing("it has no feet")
+
 @peer("tiny", "endless")
 def endless(inputs):
     def run():
@@ -110,6 +115,11 @@ def test_a_missing_library_is_not_a_failure(tiny):
     found = row(tiny, "absent")
     assert found.status == "missing"
     assert "a_library_nobody_has" in found.error
+
+
+def test_a_pool_that_does_not_start_is_not_a_failure(tiny):
+    found = row(tiny, "unable")
+    assert (found.status, found.error) == ("missing", "it has no feet")
 
 
 def test_what_takes_too_long_is_stopped(tiny):

@@ -93,6 +93,32 @@ def test_a_part_goes_on_where_it_was_stopped(plan, monkeypatch, tmp_path):
     assert order == []
 
 
+def test_what_was_missing_holds_nobody_up_when_a_part_goes_on(plan, monkeypatch, tmp_path):
+    order = runs(monkeypatch, lambda peer, n: 1.0)
+    there = runner.run
+
+    def run(workload, peer, inputs, **rest):
+        row = there(workload, peer, inputs, **rest)
+        return dataclasses.replace(row, status="missing") if peer.name == "ours" else row
+
+    monkeypatch.setattr(runner, "run", run)
+    measure_workload(plan, tmp_path / "rows", silent)
+    order.clear()
+    rows, _ = measure_workload(plan, tmp_path / "rows", silent, resume=True)
+    assert order == []
+    assert [row.status for row in rows if row.peer == "ours"] == ["missing"]
+
+
+def test_what_was_missing_once_is_tried_again_when_a_part_goes_on(plan, monkeypatch, tmp_path):
+    path = tmp_path / "rows"
+    runs(monkeypatch, lambda peer, n: 1.0)
+    measure_workload(plan, path, silent)
+    *lines, last = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, last.replace('"ok"', '"missing"')]) + "\n")
+    rows, _ = measure_workload(plan, path, silent, resume=True)
+    assert [row.status for row in rows if row.peer == "theirs"] == ["ok"] * 3
+
+
 def test_rows_of_other_code_are_not_gone_on_from(plan, monkeypatch, tmp_path):
     path = tmp_path / "rows"
     order = runs(monkeypatch, lambda peer, n: 1.0)
