@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 import pickle
 import queue
@@ -80,8 +81,9 @@ class Future(concurrent.futures.Future[Any]):
         """Give the call up; what it is at is stopped if nobody waits for its neighbours either."""
         if not super().cancel():
             return False
-        if self.batch is not None:
-            self.batch.given_up()
+        batch = self.batch
+        if batch is not None:
+            batch.given_up()
         return True
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -206,10 +208,9 @@ class _Batch:
 
     def _ended(self, error: BaseException | None) -> None:
         """Every call that has no outcome shares that of the run."""
-        if error is None:
-            return
         for future in self.futures:
-            if not future.done():
+            future.batch = None  # who keeps a result need not keep what all of these were made from
+            if error is not None and not future.done():
                 _desk.fail(future, error)
 
     def given_up(self) -> None:
@@ -228,6 +229,10 @@ class _Desk:
         self._thread: threading.Thread | None = None
 
     def add(self, future: Future, function: Any, arguments: Any) -> None:
+                return
+        if self.ticket.by_waiter:
+            with contextlib.suppress(Exception, RunCancelled):  # the futures have it
+                self.ticket.wait()
         full = None
         if not isinstance(function, Function):
             function = self._captured(function)

@@ -6,13 +6,14 @@ import asyncio
 import concurrent.futures
 import os
 import threading
+import weakref
 
 import pytest
 
 import nbscale as ns
 from nbscale.errors import RunCancelled
 from nbscale.session import current
-from nbscale.testing.board import Board
+from nbscale.testing.board import Board, wait_until
 
 
 def double(x):
@@ -110,3 +111,19 @@ def test_a_batch_is_among_the_runs_and_can_be_stopped_by_its_number(tmp_path):
     with pytest.raises(RunCancelled):
         future.result()
     assert not current().cancel(report.run)
+
+
+@pytest.mark.parametrize("engine", ["inline", "threads"])
+def test_whatever_engine_is_set(engine):
+    ns.config.set(engine=engine)
+    good, bad = ns.submit(double, 1), ns.submit(fails, 3)
+    assert ns.submit(double, good).result(60) == 4
+    with pytest.raises(ValueError, match="no 3"):
+        bad.result(60)
+
+
+def test_who_keeps_a_result_does_not_keep_what_it_was_made_from():
+    future = ns.submit(double, 1)
+    batch = weakref.ref(future.batch)
+    assert future.result() == 2
+    wait_until(lambda: batch() is None)
