@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nbscale.delayed import delayed
     from nbscale.futures import Future, as_completed, cancel, gather, map, submit, wait
     from nbscale.session import runs
+    from nbscale.sharing import put, scatter
 
 __version__ = "0.1.0"
 
@@ -31,7 +32,9 @@ __all__ = [
     "gather",
     "map",
     "persist",
+    "put",
     "runs",
+    "scatter",
     "submit",
     "visualize",
     "wait",
@@ -53,7 +56,9 @@ _HOMES = {
     "delayed": "nbscale.delayed:delayed",
     "errors": "nbscale.errors",
     "persist": "nbscale.collection:persist",
+    "put": "nbscale.sharing:put",
     "runs": "nbscale.session:runs",
+    "scatter": "nbscale.sharing:scatter",
     "visualize": "nbscale.collection:visualize",
 }
 

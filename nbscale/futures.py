@@ -29,6 +29,8 @@ from nbscale.graph.stage import Program, Stage, Step
 from nbscale.record import record
 from nbscale.session import current
 from nbscale.store.codec import decode, encode
+from nbscale.store.shared import Argument, Kept, Memory, naming
+from nbscale.units import format_bytes
 
 __all__ = ["Future", "as_completed", "cancel", "gather", "map", "submit", "wait"]
 
@@ -51,6 +53,30 @@ class Future(concurrent.futures.Future[Any]):
 
     batch: _Batch | None = None
     called_back = False
+    kept: Kept | None = None
+    argument: Argument | None = None
+    _what = ""
+
+    @classmethod
+    def of(cls, kept: Kept, what: str) -> Future:
+        """A future that is done, whose value is kept in shared memory."""
+        future = cls()
+        future.set_result(None)
+        future.kept, future.argument, future._what = kept, Argument(kept), what
+        return future
+
+    def __repr__(self) -> str:
+        if self.kept is None:
+            return super().__repr__()
+        return f"<Future: {self._what} of {format_bytes(self.kept.nbytes)} in shared memory>"
+
+    def __reduce__(self) -> Any:
+        if self.kept is None:
+            raise TypeError(
+                "a future cannot be pickled; give it as an argument, also in a list, tuple, set "
+                "or dict, or take its result()"
+            )
+        return Future.of, (self.kept, self._what)
 
     def add_done_callback(self, fn: Callable[[Any], object]) -> None:
         """Have a function called with the future when it is done, on a thread for callbacks."""
@@ -69,6 +95,8 @@ class Future(concurrent.futures.Future[Any]):
         Exception
             What the call raised.
         """
+        if self.kept is not None:
+            return self.kept.value()
         self._hurry()
         return super().result(timeout)
 
@@ -113,10 +141,11 @@ Outcome: TypeAlias = tuple[bool, Any]
 class _Frozen:
     """Arguments as they were when the call was submitted."""
 
-    __slots__ = ("_data",)
+    __slots__ = ("_data", "memories")
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, memories: tuple[Memory, ...] = ()) -> None:
         self._data = data
+        self.memories = memories  # that they name
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _Frozen, (pickle.PickleBuffer(self._data),)
@@ -180,12 +209,19 @@ class _Batch:
             if self.ticket is not None or not self.calls:
                 return
             names = dict.fromkeys(function.name for function, _ in self.calls)
+            shared = dict.fromkeys(
+                memory
+                for function, arguments in self.calls
+                for holder in (function, arguments)
+                if type(holder) is not tuple
+                for memory in holder.memories
+            )
             name = next(iter(names)) + (" and others" if len(names) > 1 else "")
             n = len(self.calls)
             step = Step(_Calls(tuple(self.calls)), (), (0,), name, self.place)
             stage = Stage(
                 0, name, (range(n),), (n,), Program.of(0, [step]), (), result=0, gil_free=False,
-                user_code=True, places=() if self.place is None else (self.place,),
+                user_code=True, places=() if self.place is None else (self.place,), shared=tuple(shared),
             )  # fmt: skip
             try:
                 self.ticket = current().begin(
@@ -194,6 +230,10 @@ class _Batch:
                 )  # fmt: skip
             except BaseException as error:  # noqa: BLE001 - who waits must be told
                 self._ended(error)
+                return
+        if self.ticket.by_waiter:
+            with contextlib.suppress(Exception, RunCancelled):  # the futures have it
+                self.ticket.wait()
 
     def _deliver(self, result: int) -> Callable[[tuple[int, ...], Outcome], None]:
         del result  # there is one
@@ -229,10 +269,6 @@ class _Desk:
         self._thread: threading.Thread | None = None
 
     def add(self, future: Future, function: Any, arguments: Any) -> None:
-                return
-        if self.ticket.by_waiter:
-            with contextlib.suppress(Exception, RunCancelled):  # the futures have it
-                self.ticket.wait()
         full = None
         if not isinstance(function, Function):
             function = self._captured(function)
@@ -253,7 +289,7 @@ class _Desk:
         batch = self._open
         known = None if batch is None else batch.captured.get(id(function))
         if known is None:
-            known = (function, capture(function))
+            known = (function, _capture(function))
             if batch is not None:
                 batch.captured[id(function)] = known
         return known[1]
@@ -330,16 +366,27 @@ def _futures_in(value: Any, found: list[Future]) -> None:
             _futures_in(item, found)
 
 
-def _filled(value: Any) -> Any:
-    """Arguments with results in the places of futures, all of which are done."""
+def _filled(value: Any, *, named: bool = False) -> Any:
+    """Arguments with results in the places of futures, all of which are done.
+
+    ``named``: what is kept in shared memory is not brought here, it is named.
+    """
     kind = type(value)
     if kind is Future:
-        return value.result()
+        return value.argument if named and value.argument is not None else value.result()
     if kind in (list, tuple, set, frozenset):
-        return kind(_filled(item) for item in value)
+        return kind(_filled(item, named=named) for item in value)
     if kind is dict:
-        return {key: _filled(item) for key, item in value.items()}
+        return {key: _filled(item, named=named) for key, item in value.items()}
     return value
+
+
+def _capture(function: Any) -> Function:
+    """The function as it is now, with what it reads of what is kept."""
+    captured, memories = naming(capture, function)
+    if captured is not function:
+        captured.memories = memories
+    return captured
 
 
 def _frozen(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
@@ -350,7 +397,8 @@ def _frozen(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
     import cloudpickle  # noqa: PLC0415 - plain arguments need none of it
 
     try:
-        return _Frozen(encode(arguments, cloudpickle.dumps).to_bytes())
+        encoded, memories = naming(encode, arguments, cloudpickle.dumps)
+        return _Frozen(encoded.to_bytes(), memories)
     except Exception as error:
         named = {f"argument {n}": a for n, a in enumerate(args)} | kwargs
         bad = next(
@@ -393,7 +441,7 @@ def submit(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future
     """
     future = Future()
     if inside():
-        future.settle(_Calls(((capture(function), (args, kwargs)),))((0,)))
+        _call_here(future, function, args, kwargs)
         return future
     found: list[Future] = []
     _futures_in(args, found)
@@ -405,9 +453,21 @@ def submit(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future
     elif not open_ones:
         _with_results(future, function, (args, kwargs), found)
     else:
-        captured = capture(function)
+        captured = _capture(function)
         _Waiting(future, captured, (args, kwargs), found, open_ones)
     return future
+
+
+def _call_here(
+    future: Future, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    captured = _capture(function)
+    try:
+        filled = _filled(args), _filled(kwargs)
+    except Exception as error:  # noqa: BLE001 - that of an argument is the call's
+        future.set_exception(error)
+    else:
+        future.settle(_Calls(((captured, filled),))((0,)))
 
 
 def _with_results(future: Future, function: Any, arguments: Any, found: list[Future]) -> None:
@@ -420,7 +480,7 @@ def _with_results(future: Future, function: Any, arguments: Any, found: list[Fut
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
             return
-    args, kwargs = _filled(arguments)
+    args, kwargs = _filled(arguments, named=True)
     try:
         _desk.add(future, function, _frozen((args, kwargs)))
     except Exception as error:  # noqa: BLE001 - on the thread of callbacks nobody would see it

@@ -27,6 +27,7 @@ from nbscale.plan.jobs import Learned, PlanJob, informed
 from nbscale.plan.rewrite import Change, bottom_up, carry_places, rewrite
 from nbscale.plan.rules import RULES
 from nbscale.record import record
+from nbscale.store.shared import trim
 
 __all__ = ["Gather", "Request", "RunReport", "Session", "current", "runs"]
 
@@ -283,6 +284,7 @@ class Session:
         for engine, _ in self._engines.values():
             engine.close()
         self._engines.clear()
+        trim(0)
 
     def observers(self) -> list[Observer]:
         """Observers from the entry point ``nbscale.observers``, looked up only under IPython."""

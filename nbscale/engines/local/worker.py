@@ -36,6 +36,7 @@ from nbscale.errors import BadFrame, RemoteError
 from nbscale.store.base import measure
 from nbscale.store.codec import Encoded, decode, decode_piece, dumps, encode, encode_pieces
 from nbscale.store.segments import Extent, Maps, make_segment
+from nbscale.store.shared import fetch_with
 
 __all__ = ["AT", "HEED", "INLINE", "PAGE", "main", "ways"]
 
@@ -117,6 +118,7 @@ class _Worker:
         self._socket.setsockopt(zmq.IDENTITY, bytes.fromhex(settings["identity"]))
         self._socket.connect(settings["endpoint"])
         self._maps = _Maps(self)
+        fetch_with(self.shared)
         self._fds: dict[int, int] = {}
         self._stages: dict[int, _Stage] = {}
         self._tasks: deque[Any] = deque()
@@ -226,6 +228,13 @@ class _Worker:
         while number not in self._fds:
             self._receive(wait=True)
         return self._fds.pop(number)
+
+    def shared(self, name: int) -> int:
+        """The descriptor of memory that outlives runs, which is there or under way."""
+        with self.unarmed():
+            while name not in self._fds:
+                self._receive(wait=True)
+        return self._fds[name]
 
     def _receive(self, *, wait: bool) -> None:
         data, fds = descriptors.receive(self._line, _NUMBER.size, 1, wait=wait)
