@@ -141,11 +141,12 @@ class Driver(abc.ABC):
     def _go(self) -> None:
         signals = self._signals
         while signals:
-            for action in self._machine.handle(signals.popleft()):
-                self._do(action)
+            self._do(self._machine.handle(signals.popleft()))
 
-    def _do(self, action: Action) -> None:
-        self._perform[type(action)](action)
+    def _do(self, actions: list[Action]) -> None:
+        perform = self._perform
+        for action in actions:
+            perform[type(action)](action)
 
     def _raised(self, run: Running, worker: int, task: TaskId, error: BaseException) -> None:
         """A task raised."""

@@ -121,8 +121,7 @@ class KernelDriver(Driver):
                 if size is not None:
                     if work.sizes is not None:
                         work.sizes[action.task.task] = size
-                    for following in handle(TaskDone(action.worker, action.task, size[1])):
-                        self._do(following)
+                    self._do(handle(TaskDone(action.worker, action.task, size[1])))
                 elif error is not None:
                     self._raised(run, action.worker, action.task, error)
             if self._signals:

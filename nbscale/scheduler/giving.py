@@ -50,8 +50,44 @@ class Giving(Runs):
                 run = self.runs[name.run]
                 reserved = self.fetching.pop(name).reserved
                 self._start(run, run.stages[name.stage], name, reserved)
-            elif not self._give_out():
+            elif not (self._give_many() or self._give_out()):
                 return
+
+    def _give_many(self) -> bool:
+        """Start tasks that read nothing one after the other; False if that needs a closer look.
+
+        Does for many what ``_give_out`` does for one, where nothing else can come between: one
+        run, one stage with tasks ready, nothing that waits for memory.
+        """
+        if self.fetching or self.blocked is not None or len(self.turn) != 1:
+            return False
+        run = self.runs[self.turn[0]]
+        record = run.first_list()
+        if record is None or record.reads:
+            return False
+        free, most, actions = self.free, self._queue, self._actions
+        ledger = self.ledger
+        peak = ledger.peak(record, 0)
+        number, stage = run.number, record.number
+        count = 0
+        while free and ledger.allows(record, peak):
+            head = run.take_first()
+            if head is None:
+                break
+            task = head[1]
+            name: TaskId = _named(TaskId, (number, stage, task))
+            at, worker = next(iter(free.items()))
+            move(record, task, RUNNING)
+            ledger.promised += peak
+            queue = worker.queue
+            queue[name] = peak
+            count += 1
+            del free[at]
+            if len(queue) < most:
+                free[at] = worker
+            actions.append(Run(at, name))
+        run.outside += count
+        return count > 0
 
     def _give_out(self) -> bool:
         """Start one task, or bring its inputs; False if nothing can be done now."""

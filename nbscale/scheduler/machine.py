@@ -40,12 +40,14 @@ from nbscale.scheduler.protocol import (
     TaskDone,
     TaskFailed,
     TaskId,
+    TasksDone,
     Thawed,
     WorkerJoined,
     WorkerLeft,
 )
 from nbscale.scheduler.records import RunRecord, StageRecord, WorkerRecord
 from nbscale.scheduler.states import (
+    GONE,
     HELD,
     LOADING,
     LOST,
@@ -266,6 +268,10 @@ class Machine(Giving):
         if not run.undelivered:
             self._settle(run)
 
+    def _tasks_done(self, signal: TasksDone) -> None:
+        for done in signal.done:
+            self._task_done(done)
+
     def _take_from(self, number: int, task: TaskId) -> RunRecord | None:
         """Take a task that ended off a worker; None if it was not the worker's own."""
         worker = self.workers.get(number)
@@ -290,18 +296,22 @@ class Machine(Giving):
         move(record, task, HELD)
         if self.anew:
             self.anew.pop(name, None)
-        record.size[task] = nbytes
-        if nbytes:
-            record.nbytes += nbytes
-            self.ledger.held += nbytes
         delivered = record.delivered
         if delivered is not None and not delivered[task]:
             delivered[task] = 1
             run.undelivered -= 1
             self._actions.append(Deliver(name))
-        self._appeared(run, record, task)
         if record.reads:
             self._release_inputs(run, record, task)
+        if not (record.uses[task] or record.common_outs or record.is_needed(task)):
+            move(record, task, GONE)
+            self._actions.append(Drop(name))
+            return
+        record.size[task] = nbytes
+        if nbytes:
+            record.nbytes += nbytes
+            self.ledger.held += nbytes
+        self._appeared(run, record, task)
         if not record.uses[task] and not record.is_needed(task):
             self._let_go(run, record, task)
         elif record.watches:
@@ -434,6 +444,7 @@ class Machine(Giving):
 
 _HANDLERS: Final[dict[type, Callable[[Machine, Any], None]]] = {
     TaskDone: Machine._task_done,  # noqa: SLF001 - the class's own methods
+    TasksDone: Machine._tasks_done,  # noqa: SLF001
     OpenRun: Machine._open_run,  # noqa: SLF001
     Grown: Machine._grown,  # noqa: SLF001
     TaskFailed: Machine._task_failed,  # noqa: SLF001

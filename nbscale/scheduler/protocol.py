@@ -37,6 +37,7 @@ __all__ = [
     "TaskDone",
     "TaskFailed",
     "TaskId",
+    "TasksDone",
     "Thawed",
     "WorkerJoined",
     "WorkerLeft",
@@ -94,6 +95,17 @@ class TaskDone:
     task: TaskId
     nbytes: int
     peak: int = 0
+
+
+@record
+class TasksDone:
+    """A worker finished tasks, of which the news came together, in this order.
+
+    Costs less than one after the other, since tasks are given out once all are known of. None of
+    them is one whose value another worker brought before.
+    """
+
+    done: tuple[TaskDone, ...]
 
 
 @record
@@ -202,6 +214,7 @@ Signal: TypeAlias = (
     OpenRun
     | Grown
     | TaskDone
+    | TasksDone
     | TaskFailed
     | Stopped
     | WorkerJoined

@@ -143,6 +143,8 @@ class StageRecord:
             return True
         if self.delivered is not None and not self.delivered[task]:
             return True
+        if not self.common_outs:
+            return False
         return any(reader.undone and w.covers(task) for w, reader in self.common_outs)
 
     def take_next(self) -> Entry | None:
@@ -264,6 +266,14 @@ class RunRecord:
             if record.state[task] == READY:
                 return record, task
         return None
+
+    def first_list(self) -> StageRecord | None:
+        """The stage whose sorted list is all there is in the queue; None if there is more."""
+        if len(self.queue) != 1:
+            return None
+        _, minus, task = self.queue[0]
+        record = self.stages[-minus]
+        return record if record.head == task else None
 
     def push(self, record: StageRecord, task: int) -> None:
         """Put a task into the queue."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import heapq
+import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
@@ -41,6 +42,7 @@ from nbscale.scheduler.protocol import (
     TaskDone,
     TaskFailed,
     TaskId,
+    TasksDone,
     Thawed,
     WorkerJoined,
     WorkerLeft,
@@ -70,6 +72,8 @@ class Faults:
         Of a spill or load: it fails.
     late
         Of a worker that dies or freezes: its task had ended, and the news comes afterwards.
+    together
+        Of a task that is done: the news waits for the next of the same worker.
     """
 
     die: float = 0.0
@@ -81,6 +85,7 @@ class Faults:
     spill: float = 0.0
     load: float = 0.0
     late: float = 0.0
+    together: float = 0.0
 
 
 @record
@@ -134,7 +139,7 @@ class _Run:
 
 
 _MEMORY, _DISK = 0, 1
-_Event: TypeAlias = tuple[float, int, Callable[[], Iterable[Signal]]]
+_Event: TypeAlias = tuple[float, int, Callable[[], Iterable[Signal]], int | None]
 
 
 class Simulation:
@@ -169,6 +174,8 @@ class Simulation:
         self._workers: dict[int, _Worker] = {}
         self._events: list[_Event] = []
         self._count = 0
+        self._waiting: list[TaskDone] = []  # news of a worker that wait for more of it
+        self._together: tuple[TaskId, ...] = ()  # of the signal being handled
         for _ in range(workers):
             self._join()
 
@@ -187,13 +194,17 @@ class Simulation:
     def __iter__(self) -> Iterator[Signal]:
         """Go on until nothing happens any more, giving each signal when it was handled."""
         while self._events:
-            self.now, _, event = heapq.heappop(self._events)
-            for signal in event():
-                self._handle(signal)
-                yield signal
-                for other in self._from_outside():
-                    self._handle(other)
-                    yield other
+            self.now, _, event, worker = heapq.heappop(self._events)
+            # What others do to the world comes after what is known of it is told.
+            goes_on = self._waiting and self._waiting[0].worker == worker
+            for told in event() if goes_on else itertools.chain(self._news(), event()):
+                for signal in self._in_time(told):
+                    self._handle(signal)
+                    yield signal
+                    for other in self._from_outside():
+                        for late in self._in_time(other):
+                            self._handle(late)
+                            yield late
         for number in self.runs:
             if number not in self.ends:
                 raise Broken(f"run {number} never ends: nothing happens any more")
@@ -204,6 +215,23 @@ class Simulation:
         return Trace(self.ends, self.now, self.peak, self.busy, log, self._hash.hexdigest())
 
     # Signals --------------------------------------------------------------------------------
+
+    def _in_time(self, signal: Signal) -> Iterator[Signal]:
+        """A signal, with the news that waited for it; nothing if it is news that wait, too."""
+        if isinstance(signal, TaskDone) and self.random.random() < self.faults.together:
+            self._waiting.append(signal)
+            self._after(self.random.random() * 5, self._news)
+        elif isinstance(signal, TaskDone) and self._waiting:
+            self._waiting.append(signal)
+            yield from self._news()
+        else:
+            yield from self._news()
+            yield signal
+
+    def _news(self) -> Iterator[Signal]:
+        if self._waiting:
+            waiting, self._waiting = tuple(self._waiting), []
+            yield TasksDone(waiting)
 
     def _from_outside(self) -> Iterator[Signal]:
         """What users and the machine's surroundings do, now and then."""
@@ -221,16 +249,24 @@ class Simulation:
         elif kind == 2:
             self._join()
         elif len(self._workers) > 1:
+            yield from self._news()
             idle = next((w for w in self._workers.values() if not w.tasks and not w.frozen), None)
             if idle is not None:
                 del self._workers[idle.number]
                 yield WorkerLeft(idle.number)
 
-    def _after(self, seconds: float, event: Callable[[], Iterable[Signal]]) -> None:
+    def _after(
+        self, seconds: float, event: Callable[[], Iterable[Signal]], done_by: int | None = None
+    ) -> None:
+        """Let something happen later; ``done_by``: it is that a worker has done a task."""
         self._count += 1
-        heapq.heappush(self._events, (self.now + seconds, self._count, event))
+        heapq.heappush(self._events, (self.now + seconds, self._count, event, done_by))
 
     def _handle(self, signal: Signal) -> None:
+        if isinstance(signal, TasksDone):
+            self._together = tuple(done.task for done in signal.done)
+        else:
+            self._together = ()
         actions = self.machine.handle(signal)
         self.log.append((signal, tuple(actions)))
         self._hash.update(f"{self.now!r} {plain(signal)} {actions!r}\n".encode())
@@ -300,7 +336,8 @@ class Simulation:
             if chance < 0:
                 ending = fault
                 break
-        self._after(took, lambda: ending(worker, turn))
+        done_by = worker.number if ending == self._done else None
+        self._after(took, lambda: ending(worker, turn), done_by)
 
     def _turn_over(self, worker: _Worker, turn: int) -> TaskId | None:
         """The task that ends now, unless things went differently; the next one begins."""
@@ -319,6 +356,8 @@ class Simulation:
         if task is not None:
             if not told:
                 self._check_inputs(task, worker)
+            if task in self.store:
+                yield from self._news()  # another was first: its value may go because of these
             yield self._finished(worker, task)
 
     def _finished(self, worker: _Worker, task: TaskId) -> Signal:
@@ -373,6 +412,8 @@ class Simulation:
         yield WorkerLeft(worker.number)
 
     def _do_stop(self, action: Stop) -> None:
+        if action.task in self._together:
+            return  # it is done, and what is said of that comes behind what made it unwanted
         worker = self._workers.get(action.worker)
         if worker is None or action.task not in worker.tasks or action.task in worker.told:
             raise Broken(f"{action}: it has no such task, or was told already")

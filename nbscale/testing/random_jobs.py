@@ -267,6 +267,7 @@ def random_simulation(seed: int, machine: type[Machine] = Machine) -> Simulation
         spill=sometimes(0.3),
         load=sometimes(0.3),
         late=sometimes(0.5),
+        together=sometimes(0.6),
     )
     simulation = Simulation(
         workers=rng.randint(1, 3),

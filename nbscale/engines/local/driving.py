@@ -36,6 +36,7 @@ from nbscale.scheduler.protocol import (
     Stopped,
     TaskDone,
     TaskId,
+    TasksDone,
     Thawed,
     WorkerJoined,
     WorkerLeft,
@@ -70,6 +71,8 @@ _BLOB = 64 << 10
 
 _SPARE = 256 << 20
 """Bytes of large segments that are kept for the next use."""
+
+_named = tuple.__new__  # half the time of the constructor of a named tuple
 
 
 class _Mail:
@@ -190,16 +193,20 @@ class PoolDriver(Driver):
         if worker not in remote.known:
             remote.known.add(worker)
             mail.stages.append(self._introduced(remote, worker))
-        inputs = remote.inputs(task)
-        for refs in inputs:
-            if type(refs) is not bytes:
-                self._show(refs, worker)
-        grant = self._grant(remote)
-        if grant is not None:
+        inputs: Any = ()
+        if remote.feeds:
+            inputs = remote.inputs(task)
+            for refs in inputs:
+                if type(refs) is not bytes:
+                    self._show(refs, worker)
+        grant = room = None
+        expected = remote.expected
+        if expected is not None and expected > INLINE:
+            grant = self._grant(remote, expected)
+            room = tuple(grant)
             self.pool.show(worker, grant.segment, self.segments.fd(grant.segment))
         self._given[worker][remote.key, task] = grant
         self._busy += 1
-        room = None if grant is None else tuple(grant)
         mail.tasks.append((remote.key, task, remote.index(task), inputs, room))
 
     def _introduced(self, remote: Remote, worker: int) -> Any:
@@ -223,11 +230,8 @@ class PoolDriver(Driver):
             else:
                 self.pool.show(worker, refs[0], self.segments.fd(refs[0]))
 
-    def _grant(self, remote: Remote) -> Extent | None:
-        """Memory for what a task will make, as far as that is known."""
-        expected = remote.expected
-        if expected is None or expected <= INLINE:
-            return None
+    def _grant(self, remote: Remote, expected: float) -> Extent:
+        """Memory for what a task will make."""
         return self.segments.grant(int(expected * 1.1) + 4096, lasting=remote.is_lasting)
 
     def _is_idle(self) -> bool:
@@ -255,20 +259,22 @@ class PoolDriver(Driver):
     def _take(self, number: int, items: list[Any]) -> None:
         """Take what became of tasks."""
         given = self._given[number]
-        handle = self._machine.handle
+        done: list[TaskDone] = []
         count, seconds = 0, 0.0
         for item in items:
             key, task = item[0], item[1]
             remote = self._stages[key]
             grant = given.pop((key, task))
             self._busy -= 1
-            name = TaskId(remote.run.number, remote.stage.number, task)
+            name = _named(TaskId, (remote.run.number, remote.stage.number, task))
             if len(item) == 8:
                 count += 1
                 seconds += item[3] - item[2]
+                if task in remote.table:
+                    # Another was first: what is done already may be why that value goes.
+                    done = self._hand_over(done)
                 self._keep(remote, number, item, grant)
-                for following in handle(TaskDone(number, name, item[5])):
-                    self._do(following)
+                done.append(TaskDone(number, name, item[5]))
             else:
                 if grant is not None:
                     self.segments.free(grant)
@@ -280,22 +286,31 @@ class PoolDriver(Driver):
                     self._raised(remote.run, number, name, error)
                 else:
                     self._signals.append(Stopped(number, name))
-            if self._signals:
-                self._go()
+        self._hand_over(done)
         if count:
             self._adapt(seconds / count)
+
+    def _hand_over(self, done: list[TaskDone]) -> list[TaskDone]:
+        """Tell the scheduler of tasks that are done; an empty list for the next."""
+        if done:
+            self._do(self._machine.handle(TasksDone(tuple(done))))
+        return []
 
     def _keep(self, remote: Remote, number: int, item: Any, grant: Extent | None) -> None:
         """Put the value of a task that is done into its table."""
         _, task, start, stop, rows, nbytes, kept, held = item
-        value = self._stored(number, kept, grant, remote.is_lasting)
+        value = kept
+        if type(kept) is tuple:
+            value = self._stored(number, kept, grant, remote.is_lasting)
+        elif grant is not None:
+            self.segments.free(grant)
         if held is not None:
             self._lease(number, held)
         if remote.wire is not None:
             self._tell(remote, task, number, start, stop, nbytes, None)
         if remote.sizes is not None:
             remote.sizes[task] = (rows, nbytes)
-        remote.expect(_size(value))
+        remote.expect(len(value) if type(value) is bytes else _size(value))
         if task in remote.table:
             _free(self.segments, value)  # another worker was first
         else:
@@ -303,10 +318,6 @@ class PoolDriver(Driver):
 
     def _stored(self, number: int, kept: Any, grant: Extent | None, lasting: bool) -> Any:
         """The handle of a value, from where its worker says that it put it."""
-        if type(kept) is not tuple:
-            if grant is not None:
-                self.segments.free(grant)
-            return kept
         if kept[0] == "grant":
             assert grant is not None
             extent = self.segments.shrink(grant, kept[1])
@@ -644,11 +655,11 @@ def _unsendable(stage: Stage, error: BaseException) -> TypeError:
 
 
 def _size(handle: Any) -> int:
-    """Bytes of a value as it is kept."""
+    """Bytes of a value that is kept in shared memory, or in pieces."""
     if type(handle) is tuple:
         nbytes: int = handle[2]
         return nbytes
-    return len(handle) if type(handle) is bytes else sum(map(len, handle))
+    return sum(map(len, handle))
 
 
 def _free(segments: Segments, handle: Any) -> None:

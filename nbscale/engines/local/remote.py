@@ -52,6 +52,8 @@ class Remote:
         Its values stay for longer than others.
     known
         Workers that were told of it.
+    feeds
+        Edge by edge, what finds the references of a task.
     blob
         Its program and so on, as workers get it: bytes, or an extent.
     """
@@ -78,11 +80,11 @@ class Remote:
         self.is_lasting = stage.keep or stage.result is not None
         self._segments = segments
         self._measured = False
-        self._feeds: list[Callable[[int], Any]] = []
+        self.feeds: list[Callable[[int], Any]] = []
         for edge in stage.edges:
             producer = self if edge.producer == stage.number else run.works[edge.producer]
             producer.in_pieces = producer.in_pieces or edge.pieces
-            self._feeds.append(_feed(stage, edge, producer))
+            self.feeds.append(_feed(stage, edge, producer))
 
     def expect(self, nbytes: int) -> None:
         """Learn from a value what the next ones will need: the most of late, slowly forgotten."""
@@ -92,7 +94,7 @@ class Remote:
 
     def inputs(self, task: int) -> list[Any]:
         """References to the inputs of a task, edge by edge."""
-        return [feed(task) for feed in self._feeds]
+        return [feed(task) for feed in self.feeds]
 
     def value(self, task: int) -> Any:
         """The value of a task that is done, in this process and to be kept."""
