@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import logging
 import os
 import pickle
 import queue
@@ -52,7 +53,6 @@ class Future(concurrent.futures.Future[Any]):
     """
 
     batch: _Batch | None = None
-    called_back = False
     kept: Kept | None = None
     argument: Argument | None = None
     _what = ""
@@ -80,8 +80,8 @@ class Future(concurrent.futures.Future[Any]):
 
     def add_done_callback(self, fn: Callable[[Any], object]) -> None:
         """Have a function called with the future when it is done, on a thread for callbacks."""
-        self.called_back = True
-        super().add_done_callback(fn)
+        # Whoever ends the call would do it: the loop's thread, which must not be kept waiting.
+        super().add_done_callback(lambda future: _desk.call(fn, future))
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the result and return it.
@@ -206,7 +206,13 @@ class _Batch:
         """Hand it over; does nothing if it was."""
         _desk.close(self)
         with self._lock:
-            if self.ticket is not None or not self.calls:
+            if self.ticket is not None:
+                return
+            wanted = [i for i, future in enumerate(self.futures) if not future.done()]
+            if len(wanted) < len(self.calls):
+                self.futures = [self.futures[i] for i in wanted]
+                self.calls = [self.calls[i] for i in wanted]
+            if not wanted:
                 return
             names = dict.fromkeys(function.name for function, _ in self.calls)
             shared = dict.fromkeys(
@@ -231,6 +237,7 @@ class _Batch:
             except BaseException as error:  # noqa: BLE001 - who waits must be told
                 self._ended(error)
                 return
+        self.given_up()  # if that was while it was handed over
         if self.ticket.by_waiter:
             with contextlib.suppress(Exception, RunCancelled):  # the futures have it
                 self.ticket.wait()
@@ -240,11 +247,7 @@ class _Batch:
         return self._take
 
     def _take(self, index: tuple[int, ...], outcome: Outcome) -> None:
-        future = self.futures[index[0]]
-        if future.called_back:
-            _desk.settle(future, outcome)
-        else:
-            future.settle(outcome)
+        self.futures[index[0]].settle(outcome)
 
     def _ended(self, error: BaseException | None) -> None:
         """Every call that has no outcome shares that of the run."""
@@ -264,6 +267,7 @@ class _Desk:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._starting = threading.RLock()
         self._open: _Batch | None = None
         self._todo: queue.SimpleQueue[Callable[[], object] | _Batch] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -306,23 +310,33 @@ class _Desk:
         if batch is not None:
             batch.go()
 
-    def settle(self, future: Future, outcome: Outcome) -> None:
-        with self._lock:
-            self._post(lambda: future.settle(outcome))
+    def call(self, function: Callable[[Any], object], future: Any) -> None:
+        """Have a callback called; what it raises is logged, as Python's own futures do."""
+
+        def called() -> None:
+            try:
+                function(future)
+            except Exception:  # noqa: BLE001 - nobody waits for it, and others wait to be called
+                _log.exception("calling callback for %r raised", future)
+
+        self._post(called)
 
     def fail(self, future: Future, error: BaseException) -> None:
         def fail() -> None:
             if not future.done() and future.set_running_or_notify_cancel():
                 future.set_exception(error)
 
-        with self._lock:
-            self._post(fail)
+        self._post(fail)
 
     def _post(self, what: Callable[[], object] | _Batch) -> None:
-        self._todo.put(what)
+        self._todo.put(what)  # needs no lock: a future may be given up by a finalizer, anywhere
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="nbscale-futures", daemon=True)
-            self._thread.start()
+            with self._starting:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._run, name="nbscale-futures", daemon=True
+                    )
+                    self._thread.start()
 
     def _run(self) -> None:
         waiting: list[_Batch] = []
@@ -341,6 +355,7 @@ class _Desk:
 
 
 _desk = _Desk()
+_log = logging.getLogger(__name__)
 
 
 def _forget() -> None:

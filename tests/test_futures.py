@@ -67,6 +67,25 @@ def test_waited_for_in_every_way():
     assert called.wait(60)
 
 
+def test_callbacks_have_a_thread_of_their_own(caplog):
+    """Whenever they are added: the thread that runs the pool must not be kept waiting by one."""
+    names, both = [], threading.Semaphore(0)
+
+    def called(one):
+        names.append(threading.current_thread().name)
+        both.release()
+
+    future = ns.submit(double, 1)
+    future.add_done_callback(lambda one: 1 / 0)
+    future.add_done_callback(called)
+    assert future.result() == 2
+    future.add_done_callback(called)
+    assert both.acquire(timeout=60)
+    assert both.acquire(timeout=60)
+    assert names == ["nbscale-futures"] * 2
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_a_call_that_was_given_up_is_stopped(tmp_path):
     board = Board(tmp_path)
 
@@ -81,6 +100,17 @@ def test_a_call_that_was_given_up_is_stopped(tmp_path):
     with pytest.raises(concurrent.futures.CancelledError):
         future.result()
     assert ns.submit(double, 2).result() == 4
+
+
+def test_a_call_that_was_given_up_at_once_is_not_made(tmp_path):
+    board, before = Board(tmp_path), len(ns.runs())
+    first, second, third = ns.map(lambda i: board.mark(f"made {i}"), range(3))
+    ns.cancel([first, third])
+    assert second.result() is None
+    assert [board.count(f"made {i}") for i in range(3)] == [0, 1, 0]
+    ns.cancel(ns.submit(board.mark, "never"))
+    assert ns.submit(double, 1).result() == 2
+    assert [run.tasks for run in ns.runs()[before:]] == [1, 1]
 
 
 def test_what_cannot_be_pickled_is_named():
