@@ -25,6 +25,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import zmq
@@ -62,6 +63,9 @@ _LATE = 0.1
 
 _SOON = 0.1
 """Seconds after which what a task prints is told, though it runs on."""
+
+_AGAIN = 0.001
+"""Seconds after which it is tried again to stop a task where no exception is taken."""
 
 _MOST_PRINTED = 1 << 16
 """Characters after which it is told at once."""
@@ -101,6 +105,15 @@ def main(settings: dict[str, Any], line: socket.socket, at: int) -> None:
         np.random.seed()  # noqa: NPY002 - what was forked would repeat itself
     base.enter(f"worker {settings['number']}")
     _Worker(settings, line, mmap.mmap(at, PAGE)).run()
+
+
+def _is_finalizing(frame: FrameType | None) -> bool:
+    """Whether an object is at its end, where Python takes no exception: it prints and drops it."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 class _Worker:
@@ -275,12 +288,14 @@ class _Worker:
 
     # Stopping -------------------------------------------------------------------------------
 
-    def _interrupted(self, *_: Any) -> None:
+    def _interrupted(self, _: int, frame: FrameType | None) -> None:
         """There is a message that may concern the task being run, or something to be told."""
-        if self._armed:
+        if self._armed and not _is_finalizing(frame):
             self._obey()
         else:
             self._called = True
+            if self._armed:
+                signal.setitimer(signal.ITIMER_REAL, _AGAIN)
 
     def _obey(self) -> None:
         self._armed = self._called = False  # the messages are read by one at a time
