@@ -9,6 +9,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from nbscale.ml import registration
+
 if TYPE_CHECKING:
     from nbscale import array, config, dataframe, errors
     from nbscale.collection import compute, persist, visualize
@@ -78,6 +80,7 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+registration.when_joblib_is_imported()
 
 
 def __getattr__(name: str) -> object:

@@ -29,11 +29,21 @@ from nbscale.graph.job import Failure, Grow, Observation
 from nbscale.graph.stage import Program, Stage, Step
 from nbscale.record import record
 from nbscale.session import current
-from nbscale.store.codec import decode, encode
+from nbscale.store.codec import Dumps, decode, encode
 from nbscale.store.shared import Argument, Kept, Memory, naming
 from nbscale.units import format_bytes
 
-__all__ = ["Future", "as_completed", "cancel", "gather", "map", "submit", "wait"]
+__all__ = [
+    "Frozen",
+    "Future",
+    "as_completed",
+    "begin",
+    "cancel",
+    "gather",
+    "map",
+    "submit",
+    "wait",
+]
 
 _MOST = 256
 """Calls of a batch."""
@@ -138,7 +148,7 @@ Outcome: TypeAlias = tuple[bool, Any]
 """Whether a call returned, and what; what it raised is packed."""
 
 
-class _Frozen:
+class Frozen:
     """Arguments as they were when the call was submitted."""
 
     __slots__ = ("_data", "memories")
@@ -147,8 +157,14 @@ class _Frozen:
         self._data = data
         self.memories = memories  # that they name
 
+    @classmethod
+    def of(cls, arguments: tuple[tuple[Any, ...], dict[str, Any]], pickler: Dumps) -> Frozen:
+        """Pickle arguments; what is kept in shared memory is named."""
+        encoded, memories = naming(encode, arguments, pickler)
+        return cls(encoded.to_bytes(), memories)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return _Frozen, (pickle.PickleBuffer(self._data),)
+        return Frozen, (pickle.PickleBuffer(self._data),)
 
     def load(self) -> Any:
         return decode(memoryview(bytearray(self._data)))
@@ -163,7 +179,7 @@ class _Calls:
     def __call__(self, index: tuple[int, ...]) -> Outcome:
         function, arguments = self.calls[index[0]]
         try:
-            args, kwargs = arguments.load() if type(arguments) is _Frozen else arguments
+            args, kwargs = arguments.load() if type(arguments) is Frozen else arguments
             return True, function(*args, **kwargs)
         except (KeyboardInterrupt, RunCancelled):
             raise
@@ -272,7 +288,9 @@ class _Desk:
         self._todo: queue.SimpleQueue[Callable[[], object] | _Batch] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def add(self, future: Future, function: Any, arguments: Any) -> None:
+    def add(
+        self, future: Future, function: Any, arguments: Any, place: Place | None = None
+    ) -> None:
         full = None
         if not isinstance(function, Function):
             function = self._captured(function)
@@ -280,7 +298,7 @@ class _Desk:
             batch = self._open
             if batch is None:
                 batch = self._open = _Batch()
-                batch.place = user_place()
+                batch.place = place or user_place()
                 self._post(batch)
             batch.add(future, function, arguments)
             if len(batch.calls) >= _MOST:
@@ -412,8 +430,7 @@ def _frozen(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
     import cloudpickle  # noqa: PLC0415 - plain arguments need none of it
 
     try:
-        encoded, memories = naming(encode, arguments, cloudpickle.dumps)
-        return _Frozen(encoded.to_bytes(), memories)
+        return Frozen.of(arguments, cloudpickle.dumps)
     except Exception as error:
         named = {f"argument {n}": a for n, a in enumerate(args)} | kwargs
         bad = next(
@@ -471,6 +488,22 @@ def submit(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future
         captured = _capture(function)
         _Waiting(future, captured, (args, kwargs), found, open_ones)
     return future
+
+
+def begin(future: Future, function: Function, arguments: Frozen, place: Place | None) -> None:
+    """Make a future the result of a call whose arguments were pickled by somebody else.
+
+    Parameters
+    ----------
+    future
+        A new one, which may have callbacks and may have been cancelled.
+    function, arguments
+        The call.
+    place
+        Where the user asked for it.
+    """
+    if not future.cancelled():
+        _desk.add(future, function, arguments, place)
 
 
 def _call_here(

@@ -212,10 +212,7 @@ class Session:
         ended
             Called on the engine's thread when it is over, with its error; must be short.
         """
-        name = config.get().engine
-        if name is None or not self.engine(name).capabilities.user_code:
-            name = "local" if sys.platform == "linux" else "inline"
-        engine = self.engine(name)
+        engine = self.for_calls()
         record = RunReport(next(self._numbers), what, engine.name, reason, place, tasks, stages=1)
         self._remember(record)
         began = time.monotonic()
@@ -233,6 +230,13 @@ class Session:
         self._under_way[record.run] = (ticket, None)
         ticket.begin()
         return ticket
+
+    def for_calls(self) -> Engine:
+        """The engine that calls of functions of the user's are run on, started."""
+        name = config.get().engine
+        if name is None or not self.engine(name).capabilities.user_code:
+            name = "local" if sys.platform == "linux" else "inline"
+        return self.engine(name)
 
     def waiter(self, run: int) -> threading.Thread | None:
         """The thread that waits for the run of that number; None if nobody does, or it is over."""

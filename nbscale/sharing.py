@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from nbscale.collection import public
@@ -13,7 +13,7 @@ from nbscale.store.base import measure
 from nbscale.store.shared import Kept, held, keep, keep_all, trim
 from nbscale.units import format_bytes
 
-__all__ = ["put", "scatter"]
+__all__ = ["keep_value", "put", "scatter"]
 
 
 @public
@@ -55,7 +55,12 @@ def put(value: Any) -> Future:
     >>> ns.gather([ns.submit(np.take, x, 5), ns.submit(np.sum, x)])
     [np.int64(5), np.int64(4999950000)]
     """
-    return _futures([value], lambda values: [keep(values[0], _dumps)], ["value"])[0]
+    return Future.of(keep_value(value), type(value).__name__)
+
+
+def keep_value(value: Any) -> Kept:
+    """What ``put`` makes a future of."""
+    return _kept([value], lambda values: [keep(values[0], _dumps)], ["value"])[0]
 
 
 @public
@@ -99,20 +104,25 @@ def scatter(data: Any, **hints: Any) -> Any:
         if name not in _HINTS:
             raise TypeError(f"scatter() got an unexpected keyword argument {name!r}")
     if isinstance(data, dict):
-        futures = _futures(list(data.values()), _keep_all, [f"data[{key!r}]" for key in data])
+        futures = _futures(list(data.values()), [f"data[{key!r}]" for key in data])
         return dict(zip(data, futures, strict=True))
     if isinstance(data, (list, tuple, set, frozenset)):
         values = list(data)
-        return type(data)(_futures(values, _keep_all, [f"data[{i}]" for i in range(len(values))]))
+        return type(data)(_futures(values, [f"data[{i}]" for i in range(len(values))]))
     return put.__wrapped__(data)  # type: ignore[attr-defined]
 
 
 _HINTS = frozenset({"asynchronous", "broadcast", "direct", "hash", "timeout", "workers"})
 
 
-def _futures(
+def _futures(values: list[Any], names: list[str]) -> list[Future]:
+    kept = _kept(values, lambda values: keep_all(values, _dumps), names)
+    return [Future.of(one, type(value).__name__) for one, value in zip(kept, values, strict=True)]
+
+
+def _kept(
     values: list[Any], keep: Callable[[list[Any]], list[Kept]], names: list[str]
-) -> list[Future]:
+) -> list[Kept]:
     expected = sum(measure(value)[1] for value in values)
     if held() + expected > limits.budget():
         trim(0)
@@ -124,7 +134,7 @@ def _futures(
             f"{format_bytes(limits.budget())}{besides}; drop futures, put less, or raise memory_limit"
         )
     try:
-        kept = keep(values)
+        return keep(values)
     except OSError:
         raise
     except Exception as error:
@@ -137,11 +147,6 @@ def _futures(
             error,
         )
         raise TypeError(f"a value cannot be pickled: {bad}") from error
-    return [Future.of(one, type(value).__name__) for one, value in zip(kept, values, strict=True)]
-
-
-def _keep_all(values: Sequence[Any]) -> list[Kept]:
-    return keep_all(values, _dumps)
 
 
 def _dumps(value: Any, **options: Any) -> bytes:

@@ -157,6 +157,18 @@ class Kept:
         """The value, made anew: large buffers lie in a private map, the rest is a copy."""
         return decode(self._view())
 
+    def in_use(self) -> Callable[[], Kept | None]:
+        """A function that gives this again for as long as anybody refers to its memory."""
+        if self._memory is None:
+            return lambda: None
+        there, start, nbytes = weakref.ref(self._memory), self._start, self.nbytes
+
+        def again() -> Kept | None:
+            memory = there()
+            return None if memory is None else Kept(memory, b"", start, nbytes)
+
+        return again
+
     def _view(self) -> memoryview:
         if self._memory is None:
             return memoryview(bytearray(self._data))
