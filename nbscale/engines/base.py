@@ -188,7 +188,12 @@ class Ticket:
             self.begin()
             over = self._stay(timeout)
         except BaseException:
-            self._leave()
+            try:
+                self._leave()
+            except BaseException:
+                # A second interrupt may have come before the run was told.
+                self.cancel()
+                raise
             raise
         if not over:
             raise TimeoutError(f"the run is not over after {timeout} s; it goes on")

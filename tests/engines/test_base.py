@@ -105,6 +105,22 @@ def test_an_interrupt_before_the_beginning_begins_and_stops():
     assert calls == ["begin", "begin", "cancel"]
 
 
+def test_a_second_interrupt_before_the_run_was_told_stops_it_all_the_same():
+    cancelled = []
+
+    class Interrupted(Ticket):
+        def _stay(self, timeout):
+            raise KeyboardInterrupt
+
+        def _leave(self):
+            raise KeyboardInterrupt
+
+    one = Interrupted(lambda: None, lambda: cancelled.append(1))
+    with pytest.raises(KeyboardInterrupt):
+        one.wait()
+    assert cancelled == [1]
+
+
 def test_many_threads_wait_for_one_ticket():
     one = ticket([], [])
     waiters = [threading.Thread(target=one.wait) for _ in range(5)]
