@@ -9,12 +9,15 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from nbscale.ml import registration
+
 if TYPE_CHECKING:
     from nbscale import array, config, dataframe, errors
     from nbscale.collection import compute, persist, visualize
     from nbscale.delayed import delayed
     from nbscale.futures import Future, as_completed, cancel, gather, map, submit, wait
     from nbscale.session import runs
+    from nbscale.sharing import put, scatter
 
 __version__ = "0.1.0"
 
@@ -31,7 +34,9 @@ __all__ = [
     "gather",
     "map",
     "persist",
+    "put",
     "runs",
+    "scatter",
     "submit",
     "visualize",
     "wait",
@@ -53,7 +58,9 @@ _HOMES = {
     "delayed": "nbscale.delayed:delayed",
     "errors": "nbscale.errors",
     "persist": "nbscale.collection:persist",
+    "put": "nbscale.sharing:put",
     "runs": "nbscale.session:runs",
+    "scatter": "nbscale.sharing:scatter",
     "visualize": "nbscale.collection:visualize",
 }
 
@@ -73,6 +80,7 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+registration.when_joblib_is_imported()
 
 
 def __getattr__(name: str) -> object:

@@ -131,15 +131,20 @@ Observer: TypeAlias = Callable[[Event], None]
 _OURS = __name__.partition(".")[0]
 
 
-def user_place() -> Place | None:
+def user_place(*others: str) -> Place | None:
     """The innermost line outside nbscale that led to this call.
 
     Costs about a microsecond for each frame of ours on the stack.
+
+    Parameters
+    ----------
+    *others
+        Names of packages that are no user, either.
     """
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - traceback objects cost ten times more
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
-        if name != _OURS and not name.startswith(_OURS + "."):
+        if name.partition(".")[0] not in (_OURS, *others):
             file = frame.f_code.co_filename
             return Place(file, frame.f_lineno, _cell_number(file))
         frame = frame.f_back

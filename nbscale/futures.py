@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
+import logging
 import os
 import pickle
 import queue
@@ -27,9 +29,21 @@ from nbscale.graph.job import Failure, Grow, Observation
 from nbscale.graph.stage import Program, Stage, Step
 from nbscale.record import record
 from nbscale.session import current
-from nbscale.store.codec import decode, encode
+from nbscale.store.codec import Dumps, decode, encode
+from nbscale.store.shared import Argument, Kept, Memory, naming
+from nbscale.units import format_bytes
 
-__all__ = ["Future", "as_completed", "cancel", "gather", "map", "submit", "wait"]
+__all__ = [
+    "Frozen",
+    "Future",
+    "as_completed",
+    "begin",
+    "cancel",
+    "gather",
+    "map",
+    "submit",
+    "wait",
+]
 
 _MOST = 256
 """Calls of a batch."""
@@ -49,12 +63,35 @@ class Future(concurrent.futures.Future[Any]):
     """
 
     batch: _Batch | None = None
-    called_back = False
+    kept: Kept | None = None
+    argument: Argument | None = None
+    _what = ""
+
+    @classmethod
+    def of(cls, kept: Kept, what: str) -> Future:
+        """A future that is done, whose value is kept in shared memory."""
+        future = cls()
+        future.set_result(None)
+        future.kept, future.argument, future._what = kept, Argument(kept), what
+        return future
+
+    def __repr__(self) -> str:
+        if self.kept is None:
+            return super().__repr__()
+        return f"<Future: {self._what} of {format_bytes(self.kept.nbytes)} in shared memory>"
+
+    def __reduce__(self) -> Any:
+        if self.kept is None:
+            raise TypeError(
+                "a future cannot be pickled; give it as an argument, also in a list, tuple, set "
+                "or dict, or take its result()"
+            )
+        return Future.of, (self.kept, self._what)
 
     def add_done_callback(self, fn: Callable[[Any], object]) -> None:
         """Have a function called with the future when it is done, on a thread for callbacks."""
-        self.called_back = True
-        super().add_done_callback(fn)
+        # Whoever ends the call would do it: the loop's thread, which must not be kept waiting.
+        super().add_done_callback(lambda future: _desk.call(fn, future))
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the result and return it.
@@ -68,6 +105,8 @@ class Future(concurrent.futures.Future[Any]):
         Exception
             What the call raised.
         """
+        if self.kept is not None:
+            return self.kept.value()
         self._hurry()
         return super().result(timeout)
 
@@ -80,8 +119,9 @@ class Future(concurrent.futures.Future[Any]):
         """Give the call up; what it is at is stopped if nobody waits for its neighbours either."""
         if not super().cancel():
             return False
-        if self.batch is not None:
-            self.batch.given_up()
+        batch = self.batch
+        if batch is not None:
+            batch.given_up()
         return True
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -108,16 +148,23 @@ Outcome: TypeAlias = tuple[bool, Any]
 """Whether a call returned, and what; what it raised is packed."""
 
 
-class _Frozen:
+class Frozen:
     """Arguments as they were when the call was submitted."""
 
-    __slots__ = ("_data",)
+    __slots__ = ("_data", "memories")
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, memories: tuple[Memory, ...] = ()) -> None:
         self._data = data
+        self.memories = memories  # that they name
+
+    @classmethod
+    def of(cls, arguments: tuple[tuple[Any, ...], dict[str, Any]], pickler: Dumps) -> Frozen:
+        """Pickle arguments; what is kept in shared memory is named."""
+        encoded, memories = naming(encode, arguments, pickler)
+        return cls(encoded.to_bytes(), memories)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return _Frozen, (pickle.PickleBuffer(self._data),)
+        return Frozen, (pickle.PickleBuffer(self._data),)
 
     def load(self) -> Any:
         return decode(memoryview(bytearray(self._data)))
@@ -132,7 +179,7 @@ class _Calls:
     def __call__(self, index: tuple[int, ...]) -> Outcome:
         function, arguments = self.calls[index[0]]
         try:
-            args, kwargs = arguments.load() if type(arguments) is _Frozen else arguments
+            args, kwargs = arguments.load() if type(arguments) is Frozen else arguments
             return True, function(*args, **kwargs)
         except (KeyboardInterrupt, RunCancelled):
             raise
@@ -175,15 +222,28 @@ class _Batch:
         """Hand it over; does nothing if it was."""
         _desk.close(self)
         with self._lock:
-            if self.ticket is not None or not self.calls:
+            if self.ticket is not None:
+                return
+            wanted = [i for i, future in enumerate(self.futures) if not future.done()]
+            if len(wanted) < len(self.calls):
+                self.futures = [self.futures[i] for i in wanted]
+                self.calls = [self.calls[i] for i in wanted]
+            if not wanted:
                 return
             names = dict.fromkeys(function.name for function, _ in self.calls)
+            shared = dict.fromkeys(
+                memory
+                for function, arguments in self.calls
+                for holder in (function, arguments)
+                if type(holder) is not tuple
+                for memory in holder.memories
+            )
             name = next(iter(names)) + (" and others" if len(names) > 1 else "")
             n = len(self.calls)
             step = Step(_Calls(tuple(self.calls)), (), (0,), name, self.place)
             stage = Stage(
                 0, name, (range(n),), (n,), Program.of(0, [step]), (), result=0, gil_free=False,
-                user_code=True, places=() if self.place is None else (self.place,),
+                user_code=True, places=() if self.place is None else (self.place,), shared=tuple(shared),
             )  # fmt: skip
             try:
                 self.ticket = current().begin(
@@ -192,24 +252,24 @@ class _Batch:
                 )  # fmt: skip
             except BaseException as error:  # noqa: BLE001 - who waits must be told
                 self._ended(error)
+                return
+        self.given_up()  # if that was while it was handed over
+        if self.ticket.by_waiter:
+            with contextlib.suppress(Exception, RunCancelled):  # the futures have it
+                self.ticket.wait()
 
     def _deliver(self, result: int) -> Callable[[tuple[int, ...], Outcome], None]:
         del result  # there is one
         return self._take
 
     def _take(self, index: tuple[int, ...], outcome: Outcome) -> None:
-        future = self.futures[index[0]]
-        if future.called_back:
-            _desk.settle(future, outcome)
-        else:
-            future.settle(outcome)
+        self.futures[index[0]].settle(outcome)
 
     def _ended(self, error: BaseException | None) -> None:
         """Every call that has no outcome shares that of the run."""
-        if error is None:
-            return
         for future in self.futures:
-            if not future.done():
+            future.batch = None  # who keeps a result need not keep what all of these were made from
+            if error is not None and not future.done():
                 _desk.fail(future, error)
 
     def given_up(self) -> None:
@@ -223,11 +283,14 @@ class _Desk:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._starting = threading.RLock()
         self._open: _Batch | None = None
         self._todo: queue.SimpleQueue[Callable[[], object] | _Batch] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def add(self, future: Future, function: Any, arguments: Any) -> None:
+    def add(
+        self, future: Future, function: Any, arguments: Any, place: Place | None = None
+    ) -> None:
         full = None
         if not isinstance(function, Function):
             function = self._captured(function)
@@ -235,7 +298,7 @@ class _Desk:
             batch = self._open
             if batch is None:
                 batch = self._open = _Batch()
-                batch.place = user_place()
+                batch.place = place or user_place()
                 self._post(batch)
             batch.add(future, function, arguments)
             if len(batch.calls) >= _MOST:
@@ -248,7 +311,7 @@ class _Desk:
         batch = self._open
         known = None if batch is None else batch.captured.get(id(function))
         if known is None:
-            known = (function, capture(function))
+            known = (function, _capture(function))
             if batch is not None:
                 batch.captured[id(function)] = known
         return known[1]
@@ -265,23 +328,33 @@ class _Desk:
         if batch is not None:
             batch.go()
 
-    def settle(self, future: Future, outcome: Outcome) -> None:
-        with self._lock:
-            self._post(lambda: future.settle(outcome))
+    def call(self, function: Callable[[Any], object], future: Any) -> None:
+        """Have a callback called; what it raises is logged, as Python's own futures do."""
+
+        def called() -> None:
+            try:
+                function(future)
+            except Exception:  # noqa: BLE001 - nobody waits for it, and others wait to be called
+                _log.exception("calling callback for %r raised", future)
+
+        self._post(called)
 
     def fail(self, future: Future, error: BaseException) -> None:
         def fail() -> None:
             if not future.done() and future.set_running_or_notify_cancel():
                 future.set_exception(error)
 
-        with self._lock:
-            self._post(fail)
+        self._post(fail)
 
     def _post(self, what: Callable[[], object] | _Batch) -> None:
-        self._todo.put(what)
+        self._todo.put(what)  # needs no lock: a future may be given up by a finalizer, anywhere
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="nbscale-futures", daemon=True)
-            self._thread.start()
+            with self._starting:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._run, name="nbscale-futures", daemon=True
+                    )
+                    self._thread.start()
 
     def _run(self) -> None:
         waiting: list[_Batch] = []
@@ -300,6 +373,7 @@ class _Desk:
 
 
 _desk = _Desk()
+_log = logging.getLogger(__name__)
 
 
 def _forget() -> None:
@@ -325,16 +399,27 @@ def _futures_in(value: Any, found: list[Future]) -> None:
             _futures_in(item, found)
 
 
-def _filled(value: Any) -> Any:
-    """Arguments with results in the places of futures, all of which are done."""
+def _filled(value: Any, *, named: bool = False) -> Any:
+    """Arguments with results in the places of futures, all of which are done.
+
+    ``named``: what is kept in shared memory is not brought here, it is named.
+    """
     kind = type(value)
     if kind is Future:
-        return value.result()
+        return value.argument if named and value.argument is not None else value.result()
     if kind in (list, tuple, set, frozenset):
-        return kind(_filled(item) for item in value)
+        return kind(_filled(item, named=named) for item in value)
     if kind is dict:
-        return {key: _filled(item) for key, item in value.items()}
+        return {key: _filled(item, named=named) for key, item in value.items()}
     return value
+
+
+def _capture(function: Any) -> Function:
+    """The function as it is now, with what it reads of what is kept."""
+    captured, memories = naming(capture, function)
+    if captured is not function:
+        captured.memories = memories
+    return captured
 
 
 def _frozen(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
@@ -345,7 +430,7 @@ def _frozen(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
     import cloudpickle  # noqa: PLC0415 - plain arguments need none of it
 
     try:
-        return _Frozen(encode(arguments, cloudpickle.dumps).to_bytes())
+        return Frozen.of(arguments, cloudpickle.dumps)
     except Exception as error:
         named = {f"argument {n}": a for n, a in enumerate(args)} | kwargs
         bad = next(
@@ -388,7 +473,7 @@ def submit(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future
     """
     future = Future()
     if inside():
-        future.settle(_Calls(((capture(function), (args, kwargs)),))((0,)))
+        _call_here(future, function, args, kwargs)
         return future
     found: list[Future] = []
     _futures_in(args, found)
@@ -400,9 +485,37 @@ def submit(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future
     elif not open_ones:
         _with_results(future, function, (args, kwargs), found)
     else:
-        captured = capture(function)
+        captured = _capture(function)
         _Waiting(future, captured, (args, kwargs), found, open_ones)
     return future
+
+
+def begin(future: Future, function: Function, arguments: Frozen, place: Place | None) -> None:
+    """Make a future the result of a call whose arguments were pickled by somebody else.
+
+    Parameters
+    ----------
+    future
+        A new one, which may have callbacks and may have been cancelled.
+    function, arguments
+        The call.
+    place
+        Where the user asked for it.
+    """
+    if not future.cancelled():
+        _desk.add(future, function, arguments, place)
+
+
+def _call_here(
+    future: Future, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    captured = _capture(function)
+    try:
+        filled = _filled(args), _filled(kwargs)
+    except Exception as error:  # noqa: BLE001 - that of an argument is the call's
+        future.set_exception(error)
+    else:
+        future.settle(_Calls(((captured, filled),))((0,)))
 
 
 def _with_results(future: Future, function: Any, arguments: Any, found: list[Future]) -> None:
@@ -415,7 +528,7 @@ def _with_results(future: Future, function: Any, arguments: Any, found: list[Fut
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
             return
-    args, kwargs = _filled(arguments)
+    args, kwargs = _filled(arguments, named=True)
     try:
         _desk.add(future, function, _frozen((args, kwargs)))
     except Exception as error:  # noqa: BLE001 - on the thread of callbacks nobody would see it

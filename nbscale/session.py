@@ -27,6 +27,7 @@ from nbscale.plan.jobs import Learned, PlanJob, informed
 from nbscale.plan.rewrite import Change, bottom_up, carry_places, rewrite
 from nbscale.plan.rules import RULES
 from nbscale.record import record
+from nbscale.store.shared import trim
 
 __all__ = ["Gather", "Request", "RunReport", "Session", "current", "runs"]
 
@@ -211,10 +212,7 @@ class Session:
         ended
             Called on the engine's thread when it is over, with its error; must be short.
         """
-        name = config.get().engine
-        if name is None or not self.engine(name).capabilities.user_code:
-            name = "local" if sys.platform == "linux" else "inline"
-        engine = self.engine(name)
+        engine = self.for_calls()
         record = RunReport(next(self._numbers), what, engine.name, reason, place, tasks, stages=1)
         self._remember(record)
         began = time.monotonic()
@@ -232,6 +230,13 @@ class Session:
         self._under_way[record.run] = (ticket, None)
         ticket.begin()
         return ticket
+
+    def for_calls(self) -> Engine:
+        """The engine that calls of functions of the user's are run on, started."""
+        name = config.get().engine
+        if name is None or not self.engine(name).capabilities.user_code:
+            name = "local" if sys.platform == "linux" else "inline"
+        return self.engine(name)
 
     def waiter(self, run: int) -> threading.Thread | None:
         """The thread that waits for the run of that number; None if nobody does, or it is over."""
@@ -283,6 +288,7 @@ class Session:
         for engine, _ in self._engines.values():
             engine.close()
         self._engines.clear()
+        trim(0)
 
     def observers(self) -> list[Observer]:
         """Observers from the entry point ``nbscale.observers``, looked up only under IPython."""

@@ -6,13 +6,14 @@ import asyncio
 import concurrent.futures
 import os
 import threading
+import weakref
 
 import pytest
 
 import nbscale as ns
 from nbscale.errors import RunCancelled
 from nbscale.session import current
-from nbscale.testing.board import Board
+from nbscale.testing.board import Board, wait_until
 
 
 def double(x):
@@ -66,6 +67,25 @@ def test_waited_for_in_every_way():
     assert called.wait(60)
 
 
+def test_callbacks_have_a_thread_of_their_own(caplog):
+    """Whenever they are added: the thread that runs the pool must not be kept waiting by one."""
+    names, both = [], threading.Semaphore(0)
+
+    def called(one):
+        names.append(threading.current_thread().name)
+        both.release()
+
+    future = ns.submit(double, 1)
+    future.add_done_callback(lambda one: 1 / 0)
+    future.add_done_callback(called)
+    assert future.result() == 2
+    future.add_done_callback(called)
+    assert both.acquire(timeout=60)
+    assert both.acquire(timeout=60)
+    assert names == ["nbscale-futures"] * 2
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_a_call_that_was_given_up_is_stopped(tmp_path):
     board = Board(tmp_path)
 
@@ -80,6 +100,17 @@ def test_a_call_that_was_given_up_is_stopped(tmp_path):
     with pytest.raises(concurrent.futures.CancelledError):
         future.result()
     assert ns.submit(double, 2).result() == 4
+
+
+def test_a_call_that_was_given_up_at_once_is_not_made(tmp_path):
+    board, before = Board(tmp_path), len(ns.runs())
+    first, second, third = ns.map(lambda i: board.mark(f"made {i}"), range(3))
+    ns.cancel([first, third])
+    assert second.result() is None
+    assert [board.count(f"made {i}") for i in range(3)] == [0, 1, 0]
+    ns.cancel(ns.submit(board.mark, "never"))
+    assert ns.submit(double, 1).result() == 2
+    assert [run.tasks for run in ns.runs()[before:]] == [1, 1]
 
 
 def test_what_cannot_be_pickled_is_named():
@@ -110,3 +141,19 @@ def test_a_batch_is_among_the_runs_and_can_be_stopped_by_its_number(tmp_path):
     with pytest.raises(RunCancelled):
         future.result()
     assert not current().cancel(report.run)
+
+
+@pytest.mark.parametrize("engine", ["inline", "threads"])
+def test_whatever_engine_is_set(engine):
+    ns.config.set(engine=engine)
+    good, bad = ns.submit(double, 1), ns.submit(fails, 3)
+    assert ns.submit(double, good).result(60) == 4
+    with pytest.raises(ValueError, match="no 3"):
+        bad.result(60)
+
+
+def test_who_keeps_a_result_does_not_keep_what_it_was_made_from():
+    future = ns.submit(double, 1)
+    batch = weakref.ref(future.batch)
+    assert future.result() == 2
+    wait_until(lambda: batch() is None)

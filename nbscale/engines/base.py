@@ -102,6 +102,10 @@ LOOK_UP = 0.2
 wake it, so an interrupt would go unnoticed for as long as the run takes."""
 
 
+def _nothing() -> None:
+    """Begin or stop a run that is over."""
+
+
 class Ticket:
     """A run that was handed to an engine. It begins with the first wait, or with ``begin``.
 
@@ -116,6 +120,9 @@ class Ticket:
 
     patience = 2.0
     """Seconds an interrupted waiter gives the engine to stop what still runs."""
+
+    by_waiter = False
+    """Only a thread that waits for it runs its tasks."""
 
     def __init__(self, begin: Callable[[], None], cancel: Callable[[], None]) -> None:
         self._begin = begin
@@ -139,9 +146,12 @@ class Ticket:
         self._error = error
         self._trace = None if error is None else error.__traceback__
         self._over = True
+        # Who keeps the ticket need not keep the run, which may hold what others wait to see freed.
+        self._begin = self._cancel = _nothing
+        told, self.on_finish = self.on_finish, None
         self._gate.release()
-        if self.on_finish is not None:
-            self.on_finish(error)
+        if told is not None:
+            told(error)
 
     def begin(self) -> None:
         """Begin the run without waiting for it; does nothing if it has begun."""

@@ -189,6 +189,7 @@ class Running:
         self.over = True
         self.kill()
         self.errors.clear()
+        self.works = {}  # they refer to this run: as a cycle they would keep what they hold
         message = "" if error is None else _said(error)
         self._tell(RunEnded(self.info.run, time.monotonic(), outcome, message))
         self._ticket.finish(error)

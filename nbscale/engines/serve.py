@@ -23,6 +23,8 @@ __all__ = ["serve"]
 class _Served(Ticket):
     """Runs the tasks itself while it is waited for."""
 
+    by_waiter = True
+
     def __init__(
         self, engine: str, job: Job, info: RunInfo, deliver: Deliver, observers: Sequence[Observer]
     ) -> None:

@@ -28,7 +28,7 @@ _NO_FILE = "<dynamic-code>"
 class Function:
     """A captured callable: its bytes, its name, and the copy made from them on first call."""
 
-    __slots__ = ("_loaded", "files", "key", "name", "payload")
+    __slots__ = ("_loaded", "files", "key", "memories", "name", "payload")
 
     def __init__(self, payload: bytes, name: str, files: Files = ()) -> None:
         self.payload = payload
@@ -36,6 +36,7 @@ class Function:
         self.files = files
         self.key = token("function", payload)
         self._loaded: Callable[..., Any] | None = None
+        self.memories: tuple[Any, ...] = ()  # that the payload names
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._loaded is None:

@@ -21,6 +21,7 @@ _REMEDIES = {
     "sqlite3.Connection": "connect inside the function",
     "builtins.generator": "pass a list, or make the generator inside the function",
     "builtins.module": "import it inside the function",
+    "nbscale.futures.Future": "give it as an argument, also in a list or dict, or take its result()",
 }
 
 
@@ -38,14 +39,20 @@ def culprit(value: Any, name: str) -> str:
     """
     path, found = name, value
     for _ in range(_DEEPEST):
+        if _kind(found) in _REMEDIES:
+            break
         inner = next((one for one in _parts(found, path) if not can_pickle(one[1])), None)
         if inner is None:
             break
         path, found = inner
-    kind = f"{type(found).__module__}.{type(found).__qualname__}"
+    kind = _kind(found)
     where = _where(found)
     remedy = _REMEDIES.get(kind, "make it inside the function, or pass what it is made from")
     return f"{path}: {kind}{where}; {remedy}"
+
+
+def _kind(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def can_pickle(value: Any) -> bool:

@@ -159,6 +159,8 @@ class Stage:
         Key of the node whose partitions its values are, or '' for an inner step of one.
     places
         Where the user wrote them.
+    shared
+        Memory that its program names; whoever runs it must be able to map it.
     """
 
     number: int
@@ -175,6 +177,7 @@ class Stage:
     keys: tuple[str, ...] = ()
     value_of: str = ""
     places: tuple[Place, ...] = ()
+    shared: tuple[Any, ...] = ()
 
     @property
     def grid(self) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ from nbscale.errors import EngineError
 from nbscale.events import Observer
 from nbscale.graph.job import Job
 from nbscale.store.base import KernelStore, Ref
+from nbscale.store.shared import held, trim
 
 __all__ = ["LocalEngine"]
 
@@ -118,7 +119,9 @@ class LocalEngine(Engine):
             driver = self._started()
             count = self._scaled or limits.workers()
             driver.scale(count)
-        limit = limits.budget()
+        budget = limits.budget()
+        trim(budget // 8)
+        limit = max(1, budget - held())
         ticket = _PoolTicket(
             lambda: driver.open(run, reply, limit),
             lambda: driver.cancel(run),

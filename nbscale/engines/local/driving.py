@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import signal
 import sys
@@ -13,6 +14,7 @@ from nbscale.engines import failure
 from nbscale.engines.driver import Driver
 from nbscale.engines.local.pool import Pool
 from nbscale.engines.local.remote import Remote
+from nbscale.engines.local.showing import Showing
 from nbscale.engines.local.worker import INLINE
 from nbscale.engines.loop import Loop
 from nbscale.engines.running import Running
@@ -130,6 +132,8 @@ class PoolDriver(Driver):
             self._renewed,
         )
         self.segments = Segments(_SPARE, self._retired)
+        post = functools.partial(loop.post, self._guarded)
+        self._showing = Showing(self.pool.show, self._retired, post)
         self._wanted = workers
         self._keys = itertools.count(1)
         self._stages: dict[int, Remote] = {}
@@ -235,6 +239,7 @@ class PoolDriver(Driver):
         blob, stage = remote.blob, remote.stage
         if type(blob) is tuple:
             self._show(blob, worker)
+        self._showing.show(stage.shared, worker)
         deliveries = tuple(edge.delivery for edge in stage.edges)
         return ("stage", remote.key, blob, deliveries, remote.in_pieces, stage.user_code)
 
@@ -647,6 +652,7 @@ class PoolDriver(Driver):
                 self._close(run, "cancelled", RunCancelled("the engine was closed"))
             self.pool.close()
             self.segments.close()
+            self._showing.close()
         finally:
             closed()
 

@@ -31,6 +31,8 @@ _ENVIRONMENT = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "MALLOC_ARENA_MAX": "2",
+    # joblib in a task works in that task: its processes would be as many again for each worker.
+    "JOBLIB_MULTIPROCESSING": "0",
 }
 
 _START = (

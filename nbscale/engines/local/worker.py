@@ -25,6 +25,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import zmq
@@ -36,6 +37,7 @@ from nbscale.errors import BadFrame, RemoteError
 from nbscale.store.base import measure
 from nbscale.store.codec import Encoded, decode, decode_piece, dumps, encode, encode_pieces
 from nbscale.store.segments import Extent, Maps, make_segment
+from nbscale.store.shared import fetch_with
 
 __all__ = ["AT", "HEED", "INLINE", "PAGE", "main", "ways"]
 
@@ -61,6 +63,9 @@ _LATE = 0.1
 
 _SOON = 0.1
 """Seconds after which what a task prints is told, though it runs on."""
+
+_AGAIN = 0.001
+"""Seconds after which it is tried again to stop a task where no exception is taken."""
 
 _MOST_PRINTED = 1 << 16
 """Characters after which it is told at once."""
@@ -102,6 +107,15 @@ def main(settings: dict[str, Any], line: socket.socket, at: int) -> None:
     _Worker(settings, line, mmap.mmap(at, PAGE)).run()
 
 
+def _is_finalizing(frame: FrameType | None) -> bool:
+    """Whether an object is at its end, where Python takes no exception: it prints and drops it."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
 class _Worker:
     def __init__(self, settings: dict[str, Any], line: socket.socket, place: mmap.mmap) -> None:
         number, key = settings["number"], bytes.fromhex(settings["key"])
@@ -117,6 +131,7 @@ class _Worker:
         self._socket.setsockopt(zmq.IDENTITY, bytes.fromhex(settings["identity"]))
         self._socket.connect(settings["endpoint"])
         self._maps = _Maps(self)
+        fetch_with(self.shared)
         self._fds: dict[int, int] = {}
         self._stages: dict[int, _Stage] = {}
         self._tasks: deque[Any] = deque()
@@ -227,6 +242,13 @@ class _Worker:
             self._receive(wait=True)
         return self._fds.pop(number)
 
+    def shared(self, name: int) -> int:
+        """The descriptor of memory that outlives runs, which is there or under way."""
+        with self.unarmed():
+            while name not in self._fds:
+                self._receive(wait=True)
+        return self._fds[name]
+
     def _receive(self, *, wait: bool) -> None:
         data, fds = descriptors.receive(self._line, _NUMBER.size, 1, wait=wait)
         if not data:
@@ -266,12 +288,14 @@ class _Worker:
 
     # Stopping -------------------------------------------------------------------------------
 
-    def _interrupted(self, *_: Any) -> None:
+    def _interrupted(self, _: int, frame: FrameType | None) -> None:
         """There is a message that may concern the task being run, or something to be told."""
-        if self._armed:
+        if self._armed and not _is_finalizing(frame):
             self._obey()
         else:
             self._called = True
+            if self._armed:
+                signal.setitimer(signal.ITIMER_REAL, _AGAIN)
 
     def _obey(self) -> None:
         self._armed = self._called = False  # the messages are read by one at a time

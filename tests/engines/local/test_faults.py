@@ -176,6 +176,31 @@ def test_a_frozen_worker_does_not_keep_a_run_from_being_stopped(engine, board):
     wait_until(lambda: not alive(victim))
 
 
+def test_a_task_is_stopped_though_an_object_of_it_is_at_its_end(engine, board):
+    """Python drops what is raised there: the task would go on, and be killed with its worker."""
+
+    class Ends:
+        def __del__(self):
+            board.mark("ends")
+            while not signal.getitimer(signal.ITIMER_REAL)[0]:  # it is tried again
+                pass
+
+    def kernel(index):
+        _ = Ends()
+        del _
+        board.wait("never")
+
+    before = engine.workers
+    ticket = engine.run(plain(stage(0, 2, kernel, result=0)), info=RunInfo(1), deliver=Results())
+    ticket.begin()
+    board.wait("ends", 2)
+    ticket.cancel()
+    with pytest.raises(RunCancelled):
+        ticket.wait()
+    assert is_usable(engine)
+    assert engine.workers == before
+
+
 @pytest.mark.parametrize("thaws", ["late", "in time", "never"])
 def test_the_tasks_of_a_frozen_worker_are_run_by_others(engine, board, thaws):
     def kernel(index, value):

@@ -1,0 +1,1 @@
+"""Machine learning on the pool. Nothing is imported before it is used."""
