@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from nbscale.expr.token import token
 from nbscale.expr.unpicklable import culprit, names_read
 
-__all__ = ["Files", "Function", "at_home", "capture", "files_of"]
+__all__ = ["Files", "Function", "at_home", "capture", "files_of", "in_file"]
 
 Files: TypeAlias = tuple[tuple[tuple[str, int], str], ...]
 """Files by the qualified names and first lines of the functions in them."""
@@ -60,7 +60,7 @@ def at_home(files: Mapping[tuple[str, int], str], *functions: Any) -> None:
         code = one.__code__
         file = files.get((code.co_qualname, code.co_firstlineno))
         if file is not None and code.co_filename == _NO_FILE:
-            one.__code__ = _in_file(code, file)
+            one.__code__ = in_file(code, file)
 
 
 def files_of(*functions: Any) -> Files:
@@ -92,8 +92,9 @@ def _is_importable(function: FunctionType) -> bool:
     return known and getattr(module, function.__qualname__, None) is function
 
 
-def _in_file(code: CodeType, file: str) -> CodeType:
-    inner = tuple(_in_file(c, file) if isinstance(c, CodeType) else c for c in code.co_consts)
+def in_file(code: CodeType, file: str) -> CodeType:
+    """A code and those in it as if they came from a file of that name."""
+    inner = tuple(in_file(c, file) if isinstance(c, CodeType) else c for c in code.co_consts)
     return code.replace(co_filename=file, co_consts=inner)
 
 

@@ -38,8 +38,12 @@ class Background:
         self.names = names
         self.status = "running"
         self.error: BaseException | None = None
-        self.stop: Callable[[], object] = lambda: None
-        """Ends it; returns at once."""
+        self._stop: Callable[[], object] = lambda: None
+        self._value: Callable[[], Any] = lambda: None
+
+    def follow(self, stop: Callable[[], object], value: Callable[[], Any]) -> None:
+        """Say how it is ended, which returns at once, and where its result will be."""
+        self._stop, self._value = stop, value
 
     @property
     def done(self) -> bool:
@@ -55,7 +59,7 @@ class Background:
     def cancel(self) -> None:
         """Stop it; returns at once. Names that are not assigned yet will not be."""
         if not self.done:
-            self.stop()
+            self._stop()
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until it is over and its names are assigned.
@@ -74,6 +78,17 @@ class Background:
             time.sleep(_LOOK)
         if self.error is not None:
             raise self.error
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait, and return what it gave: the list gathered, or a dict of the names assigned.
+
+        Raises
+        ------
+        TimeoutError, Exception
+            As ``wait``.
+        """
+        self.wait(timeout)
+        return self._value()
 
     def __repr__(self) -> str:
         return f"<{self.what}: {self.status}>"

@@ -117,7 +117,7 @@ def begin(
     place: Place,
     ended: Callable[[BaseException | None], None],
     wanted: str | None,
-) -> tuple[list[Any], Ticket | None]:
+) -> tuple[list[Any], Ticket]:
     """Begin a loop.
 
     Parameters
@@ -135,15 +135,17 @@ def begin(
     -------
     list
         Gets the values of the items, each in its place.
-    Ticket or None
-        To wait for it; None if there are no items, and then it is over.
+    Ticket
+        To wait for it.
     """
     frozen = tuple(item if type(item) in _PLAIN else freeze(item) for item in items)
     n = len(frozen)
     values: list[Any] = [None] * n
     if not n:
         ended(None)
-        return values, None
+        over = Ticket(lambda: None, lambda: None)
+        over.finish(None)
+        return values, over
 
     def take(index: tuple[int, ...], value: Any) -> None:
         values[index[0]] = value

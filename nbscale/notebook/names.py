@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import symtable
 from collections.abc import Iterator
 
 from nbscale.record import record
 
-__all__ = ["Names", "names_of"]
+__all__ = ["Names", "altered_in", "names_of", "words_of_magics"]
 
 
 @record
@@ -79,3 +80,44 @@ def _changed(tree: ast.AST) -> Iterator[str]:
         yield from (name.id for name in changed if isinstance(name, ast.Name))
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             waiting += ast.iter_child_nodes(node)
+
+
+def altered_in(code: str) -> set[str]:
+    """Names at the top of a piece of code whose items or attributes it assigns or deletes.
+
+    Examples
+    --------
+    >>> sorted(altered_in("df['a'] = 1; model.best.score += 1; n = 2"))
+    ['df', 'model']
+    """
+    found = set()
+    waiting: list[ast.AST] = [ast.parse(code)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
+            whole: ast.expr = node
+            while isinstance(whole, (ast.Attribute, ast.Subscript)):
+                whole = whole.value
+            if isinstance(whole, ast.Name):
+                found.add(whole.id)
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def words_of_magics(code: str) -> set[str]:
+    """Words that magics are given, which may be names: IPython makes calls with text of them.
+
+    Examples
+    --------
+    >>> sorted(words_of_magics("get_ipython().run_line_magic('timeit', '-n 1 f(x)')"))
+    ['f', 'n', 'x']
+    """
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(code)):
+        match node:
+            case ast.Call(ast.Attribute(ast.Call(ast.Name("get_ipython"))), [_, *_] as texts):
+                for text in texts[len(texts) > 1 :]:
+                    if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                        found.update(re.findall(r"[^\W\d]\w*", text.value))
+    return found

@@ -11,11 +11,14 @@ from collections.abc import Callable, Collection, Mapping
 from types import FunctionType
 from typing import Any
 
+from nbscale.config import Settings
 from nbscale.expr.function import Files, at_home, files_of
 from nbscale.expr.unpicklable import can_pickle, culprit
+from nbscale.notebook.source import Source
+from nbscale.record import record
 from nbscale.store.codec import decode, encode
 
-__all__ = ["Frozen", "Namespace", "freeze", "pack_names"]
+__all__ = ["Frozen", "Namespace", "Task", "freeze", "pack_names"]
 
 
 class Frozen:
@@ -54,18 +57,19 @@ def freeze(value: Any) -> Frozen:
 class Namespace:
     """Names and their values, to be made anew as often as is wanted."""
 
-    __slots__ = ("_files", "_values")
+    __slots__ = ("files", "values")
 
-    def __init__(self, values: Frozen, files: Files) -> None:
-        self._values, self._files = values, files
+    def __init__(self, values: Any, files: Files) -> None:
+        self.values, self.files = values, files
 
     def __reduce__(self) -> Any:
-        return Namespace, (self._values, self._files)
+        return Namespace, (self.values, self.files)
 
     @property
     def nbytes(self) -> int:
         """Bytes that it takes on the way."""
-        return self._values.nbytes
+        nbytes: int = self.values.nbytes
+        return nbytes
 
     def load(self, *, once: bool = False) -> dict[str, Any]:
         """The globals for a piece of code.
@@ -75,10 +79,10 @@ class Namespace:
         once
             They are not made again, so that a copy can be spared.
         """
-        values, witness = self._values.take() if once else self._values.load()
+        values, witness = self.values.take() if once else self.values.load()
         space: dict[str, Any] = witness.__globals__
         space.update(values)
-        at_home(dict(self._files), *values.values())
+        at_home(dict(self.files), *values.values())
         return space
 
 
@@ -90,7 +94,7 @@ def pack_names(
     names: Collection[str],
     space: dict[str, Any],
     spared: Collection[str] = (),
-    pack: Callable[[Any], Frozen] = freeze,
+    pack: Callable[[Any], Any] = freeze,
 ) -> Namespace:
     """Pack the names that are there.
 
@@ -102,6 +106,8 @@ def pack_names(
         The user's namespace.
     spared
         Names that are left out if their value cannot be pickled, since the code assigns them.
+    pack
+        Pickles a value; what it gives is the ``values`` of the answer.
 
     Raises
     ------
@@ -127,3 +133,33 @@ def _unpicklable(values: Mapping[str, Any], blamed: list[str], error: Exception)
         return TypeError(f"what the cell reads cannot be sent to another process: {error}")
     told = "; and ".join(culprit(values[name], name) for name in blamed[:3])
     return TypeError(f"what the cell reads cannot be sent to another process: {told}")
+
+
+@record(eq=False)
+class Task:
+    """A cell, and what is around it in the kernel.
+
+    Attributes
+    ----------
+    source
+        The cell.
+    number
+        Its number.
+    files
+        Where the functions among the names come from.
+    settings
+        Of nbscale's.
+    folder, path, environment
+        The working directory, ``sys.path`` and ``os.environ``.
+    interactivity
+        Which expressions of a cell are shown.
+    """
+
+    source: Source
+    number: int
+    files: Files
+    settings: Settings
+    folder: str
+    path: tuple[str, ...]
+    environment: dict[str, str]
+    interactivity: str

@@ -47,6 +47,15 @@ class Source:
         """The code below as many empty lines as there are lines before it."""
         return "\n" * self.first + self.text
 
+    def below(self, transformed: str) -> str:
+        """The code as IPython has transformed it, below as many lines as the text has in the cell.
+
+        IPython takes away lines at the beginning in which there is nothing.
+        """
+        lines = self.text.splitlines()
+        empty = next((n for n, line in enumerate(lines) if line.strip()), 0)
+        return "\n" * (self.first + empty) + transformed
+
     def tree(self) -> ast.Module:
         """The code, parsed.
 

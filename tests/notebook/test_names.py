@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbscale.notebook.names import names_of
+from nbscale.notebook.names import altered_in, names_of, words_of_magics
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,24 @@ def test_names(code, read, assigned):
 def test_what_is_no_code():
     with pytest.raises(SyntaxError):
         names_of("a = = 1")
+
+
+@pytest.mark.parametrize(
+    ("code", "altered"),
+    [
+        ("x[0] = 1; y.a.b += 1; del z[1].c", "x y z"),
+        ("x = y[0]; f(z).a = 1; x.append(1)", ""),
+        ("for x[0] in y: pass", "x"),
+        ("def f():\n    x[0] = 1", ""),
+        ("if a:\n    (x[0], y), *z.b = c", "x z"),
+    ],
+)
+def test_names_whose_parts_are_assigned(code, altered):
+    assert " ".join(sorted(altered_in(code))) == altered
+
+
+def test_words_that_magics_are_given():
+    code = (
+        "x = get_ipython().run_line_magic('time', 'f(a)'); get_ipython().system('cat {b}'); g('c')"
+    )
+    assert words_of_magics(code) == {"f", "a", "b", "cat"}
