@@ -20,6 +20,7 @@ HEAVY = {
     "polars",
     "psutil",
     "pyarrow",
+    "s3fs",
     "sklearn",
     "zmq",
 }

@@ -6,6 +6,7 @@ all are cast to what pandas gives the whole.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Hashable
 from typing import Any
 
@@ -57,6 +58,11 @@ class How:
     def numbers_rows(self) -> bool:
         """Whether the result has an index of its own, counting rows."""
         return not (self.left_index or self.right_index)
+
+    @property
+    def indicator_name(self) -> str:
+        """The column that says which sides a row has."""
+        return self.indicator if isinstance(self.indicator, str) else "_merge"
 
     @property
     def shared(self) -> tuple[Hashable, ...]:
@@ -222,10 +228,11 @@ class _MergeKernel:
 
     def __call__(self, _index: Index, left: Any, right: Any) -> tuple[Any, Flags, Any]:
         marks = [
-            side.assign(**{mark: np.ones(len(side))}) if marked else side
+            side.assign(**{mark: np.ones(len(side), dtype=np.float32)}) if marked else side
             for side, mark, marked in zip((left, right), _MARKS, self.marked, strict=True)
         ]
-        done = self.spec.call(*marks)
+        done = dataclasses.replace(self.spec, indicator=False).call(*marks)
+        del marks
         lacks = [
             done[mark].isna().to_numpy() if marked else np.zeros(1, dtype=bool)
             for mark, marked in zip(_MARKS, self.marked, strict=True)
@@ -236,6 +243,8 @@ class _MergeKernel:
         extra = [mark for mark, marked in zip(_MARKS, self.marked, strict=True) if marked]
         if extra:
             done = done.drop(columns=extra)
+        if self.spec.indicator:
+            done[self.spec.indicator_name] = _sides_of(len(done), *lacks)
         if self.empty is not None:
             done.index = self._labels(done.index)
         # By the dtypes there are, not those of the sample: alignment may have changed them.
@@ -251,6 +260,14 @@ class _MergeKernel:
             # Labels that count by chance, in this part alone.
             found = pd.Index(found.to_numpy())
         return found.set_names(list(self.empty.names))
+
+
+def _sides_of(rows: int, no_left: Any, no_right: Any) -> pd.Categorical:
+    """The indicator of a merge. To have pandas make it takes five columns of floats."""
+    codes = np.full(rows, 2, dtype=np.int8)
+    codes[np.broadcast_to(no_right, rows)] = 0
+    codes[np.broadcast_to(no_left, rows)] = 1
+    return pd.Categorical.from_codes(codes, ["left_only", "right_only", "both"])
 
 
 class CrossParts(MergeParts):
@@ -333,13 +350,16 @@ def _cast_all(_index: Index, found: tuple[Any, Flags, Any], whole: Flags | None 
 def merged(left: Any, right: Any, spec: How) -> Node:
     """Partitions of two nodes, one by one (or each with the only one), merged and in order."""
     targets = targets_of(spec, left.schema, right.schema)
-    marked = tuple(
-        side in {"left": (1,), "right": (0,), "outer": (0, 1)}.get(spec.how, ())
+    lacked = {"left": (1,), "right": (0,), "outer": (0, 1)}.get(spec.how, ())
+    # Sides that rows may lack, and where that changes the dtype of a column.
+    changed = [
+        side in lacked
         and any(
             t.side == side and (t.plain != t.lacking or t.plain != t.all_lacking) for t in targets
         )
         for side in (0, 1)
-    )
+    ]
+    marked = tuple(side in lacked and (changed[side] or bool(spec.indicator)) for side in (0, 1))
     parts = CrossParts if spec.how == "cross" else MergeParts
     found = parts(left, right, spec, marked)  # type: ignore[arg-type]
-    return MergedRows(found, MergeFlags(found) if any(marked) else None)
+    return MergedRows(found, MergeFlags(found) if any(changed) else None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from nbscale.collection import Collection, wrap
 from nbscale.dataframe.node import Frame, FrameMap
-from nbscale.dataframe.read.files import filesystem
+from nbscale.dataframe.read.files import StorageOptions, filesystem, fresh_filesystem, is_s3
 from nbscale.expr.node import Index, Kernel, Node, Reduce
 from nbscale.expr.token import nonce
 from nbscale.record import record
@@ -22,7 +23,7 @@ class WriteParts(FrameMap):
     unique: str
     compression: str | None
     index: bool | None
-    storage_options: tuple[tuple[str, Any], ...]
+    storage_options: StorageOptions
 
     @property
     def label(self) -> str:
@@ -36,7 +37,7 @@ class WriteParts(FrameMap):
 
     def kernel(self) -> Kernel:
         return _WritePart(
-            self.path, self.unique, self.compression, self.index, dict(self.storage_options)
+            self.path, self.unique, self.compression, self.index, self.storage_options
         )
 
 
@@ -50,11 +51,11 @@ class _WritePart:
     unique: str
     compression: str | None
     index: bool | None
-    options: dict[str, Any]
+    options: StorageOptions
 
     def __call__(self, index: Index, frame: Any) -> str:
         (i,) = index
-        fs, root = filesystem(self.path, self.options.items())
+        fs, root = filesystem(self.path, self.options)
         name = f"part.{i:05d}.parquet"
         with fs.open(f"{_hidden(root, self.unique)}/{name}", "wb") as file:
             frame.to_parquet(file, compression=self.compression, index=self.index)
@@ -68,7 +69,7 @@ class Commit(Frame, Reduce):
     path: str
     unique: str
     overwrite: bool
-    storage_options: tuple[tuple[str, Any], ...]
+    storage_options: StorageOptions
 
     @property
     def label(self) -> str:
@@ -87,7 +88,7 @@ class Commit(Frame, Reduce):
         return _joined
 
     def final(self) -> Kernel:
-        return _Rename(self.path, self.unique, self.overwrite, dict(self.storage_options))
+        return _Rename(self.path, self.unique, self.overwrite, self.storage_options)
 
 
 def _listed(index: Index, name: str) -> list[str]:
@@ -105,18 +106,31 @@ class _Rename:
     path: str
     unique: str
     overwrite: bool
-    options: dict[str, Any]
+    options: StorageOptions
 
     def __call__(self, index: Index, names: list[str]) -> None:
         del index
-        fs, root = filesystem(self.path, self.options.items())
+        fs, root = fresh_filesystem(self.path, self.options)
         if self.overwrite:
             for old in fs.glob(f"{root}/*.parquet"):
                 fs.rm_file(old)
         hidden = _hidden(root, self.unique)
         for name in names:
             fs.mv(f"{hidden}/{name}", f"{root}/{name}")
-        fs.rm(hidden, recursive=True)
+        # Where files have no directories this one went with its last file.
+        with contextlib.suppress(FileNotFoundError):
+            fs.rm(hidden, recursive=True)
+
+
+def _make_directory(fs: Any, path: str, where: str) -> None:
+    if is_s3(fs):
+        # There are no directories, and s3fs would make the bucket: of a name that may be mistyped.
+        bucket = path.partition("/")[0]
+        if not fs.exists(bucket):
+            msg = f"there is no bucket {bucket!r} to write {where!r} to; make it, or mend the name"
+            raise FileNotFoundError(msg)
+    else:
+        fs.makedirs(path, exist_ok=True)
 
 
 class WriteMethods(Collection):
@@ -138,7 +152,8 @@ class WriteMethods(Collection):
         Parameters
         ----------
         path
-            A directory, local or any fsspec URL; it is made if it is not there.
+            A directory, local or any fsspec URL; it is made if it is not there. A bucket of S3
+            must be there.
         compression
             Of the files, as in pandas.
         write_index
@@ -146,7 +161,7 @@ class WriteMethods(Collection):
         overwrite
             Take the place of parquet files that are there already.
         storage_options
-            For fsspec.
+            For fsspec, as in pandas. Not shown anywhere, since they may hold secrets.
         compute
             Write now; otherwise give a lazy value that writes when it is computed, every time.
 
@@ -154,6 +169,8 @@ class WriteMethods(Collection):
         ------
         FileExistsError
             If there are parquet files already and ``overwrite`` is false.
+        FileNotFoundError
+            If there is no such bucket.
 
         Notes
         -----
@@ -161,15 +178,14 @@ class WriteMethods(Collection):
         written, so a run that fails leaves what was there before.
         """
         where = str(path).rstrip("/")
-        options = storage_options or {}
-        fs, root = filesystem(where, options.items())
+        options = StorageOptions(storage_options)
+        fs, root = fresh_filesystem(where, options)
         if not overwrite and fs.exists(root) and fs.glob(f"{root}/*.parquet"):
             msg = f"there are parquet files in {where} already; give overwrite=True to replace them"
             raise FileExistsError(msg)
-        fs.makedirs(root, exist_ok=True)
-        unique, given = nonce(), tuple(options.items())
+        unique = nonce()
         # Made here, once: tasks that make the same directory at the same time may collide.
-        fs.makedirs(_hidden(root, unique), exist_ok=True)
-        parts = WriteParts(self._node, where, unique, compression, write_index, given)
-        result = wrap(Commit(parts, where, unique, overwrite, given), self)
+        _make_directory(fs, _hidden(root, unique), where)
+        parts = WriteParts(self._node, where, unique, compression, write_index, options)
+        result = wrap(Commit(parts, where, unique, overwrite, options), self)
         return result.compute() if compute else result

@@ -270,13 +270,14 @@ def read_csv(
     ----------
     urlpath
         A path, a glob such as ``"flights-*.csv"``, any URL that fsspec knows, or a list of these.
+        URLs of S3 need the extra ``s3``.
     blocksize
         Bytes of a file in one partition, as a number or a text such as ``"64 MB"``; None for one
         partition a file. By default such that a partition has about ``config.partition_size``
         bytes in memory. What cannot be cut (compressed files, ``escapechar=``, ...) is one
         partition a file.
     storage_options
-        For fsspec.
+        For fsspec, as in pandas. Not shown anywhere, since they may hold secrets.
     **kwargs
         Of ``pandas.read_csv``, with the same meaning. ``sample``, ``assume_missing`` and
         ``include_path_column`` of Dask are not needed or not there; ``meta`` is accepted as a

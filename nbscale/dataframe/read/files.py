@@ -7,23 +7,30 @@ by ``open``, everything else by fsspec. A file that changed after it was listed 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import glob
 import os
 import posixpath
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any, TypeAlias
 
 from nbscale.errors import SourceChanged
+from nbscale.expr.token import token
 from nbscale.record import record
 
 __all__ = [
     "Paths",
     "SourceFile",
+    "StorageOptions",
     "check_unchanged",
     "compression_for",
     "compression_of",
+    "filesystem",
+    "fresh_filesystem",
+    "is_s3",
     "open_file",
     "read_range",
     "resolve",
@@ -45,6 +52,46 @@ _COMPRESSIONS = {
 }
 
 
+class StorageOptions(Mapping[str, Any]):
+    """The ``storage_options`` of a URL: read-only, and silent about their values.
+
+    They may hold secrets, so ``repr`` names the options only. They may hold dicts
+    (``client_kwargs``), so they are compared and hashed by a hash of their content.
+
+    Examples
+    --------
+    >>> StorageOptions({"key": "AKIA...", "secret": "..."})
+    StorageOptions(key=..., secret=...)
+    """
+
+    __slots__ = ("_given", "key")
+
+    def __init__(self, given: Mapping[str, Any] | None = None) -> None:
+        self._given = dict(sorted((given or {}).items()))
+        self.key = token(self._given)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StorageOptions) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return f"StorageOptions({', '.join(f'{name}=...' for name in self)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StorageOptions, (self._given,)
+
+
 @record
 class SourceFile:
     """A file as it was when it was listed.
@@ -62,7 +109,7 @@ class SourceFile:
     protocol
         ``"file"`` for local files, else that of the URL.
     options
-        Sorted items of ``storage_options``; kept out of the repr because they may hold secrets.
+        ``storage_options``.
     """
 
     path: str
@@ -70,7 +117,7 @@ class SourceFile:
     mtime: int | None = None
     etag: str | None = None
     protocol: str = "file"
-    options: tuple[tuple[str, Any], ...] = dataclasses.field(default=(), repr=False)
+    options: StorageOptions = dataclasses.field(default=StorageOptions(), repr=False)
 
     @property
     def name(self) -> str:
@@ -129,7 +176,7 @@ def resolve(
             raise ValueError("the list of paths is empty: give at least one file")
     else:
         raise TypeError(f"a path is text or a pathlib.Path, not {type(paths).__name__}")
-    options = tuple(sorted((storage_options or {}).items()))
+    options = StorageOptions(storage_options)
     found: list[SourceFile] = []
     remote = False
     for path in map(_text, listed):
@@ -200,29 +247,33 @@ def _nothing_matches(pattern: str) -> str:
     return f"{message}; {place or os.getcwd()!r} holds {len(there)} entries, none with a like name"
 
 
-def _resolve_url(url: str, options: tuple[tuple[str, Any], ...]) -> list[SourceFile]:
+def _resolve_url(url: str, options: StorageOptions) -> list[SourceFile]:
     chain, _, last = url.rpartition("::")
     protocol = last.partition("://")[0] if "://" in last else "file"
     if chain or not _MAGIC.intersection(last):
+        fresh_filesystem(url, options)
         return [_stat_url(url, protocol, options)]
-    fs, path = filesystem(last, options)
+    fs, path = fresh_filesystem(last, options)
     matches = [fs.unstrip_protocol(p) for p in sorted(fs.glob(path)) if not fs.isdir(p)]
     if not matches:
-        raise FileNotFoundError(f"no file matches {url!r}")
+        raise FileNotFoundError(f"no file matches {url!r}{_no_bucket(fs, path)}")
     return [_stat_url(match, protocol, options) for match in matches]
 
 
-def _stat_url(url: str, protocol: str, options: tuple[tuple[str, Any], ...]) -> SourceFile:
+def _stat_url(url: str, protocol: str, options: StorageOptions) -> SourceFile:
     fs, path = filesystem(url, options)
     try:
         info = fs.info(path)
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no file {url!r}") from None
+        raise FileNotFoundError(f"there is no file {url!r}{_no_bucket(fs, path)}") from None
     if info.get("type") == "directory":
         raise IsADirectoryError(f"{url!r} is a directory: say which files in it, as {url}/*")
+    return SourceFile(url, info.get("size"), _mtime(info), _etag(info), protocol, options)
+
+
+def _etag(info: Mapping[str, Any]) -> str | None:
     etag = info.get("ETag") or info.get("etag") or info.get("md5Hash")
-    mark = None if etag is None else str(etag)
-    return SourceFile(url, info.get("size"), _mtime(info), mark, protocol, options)
+    return None if etag is None else str(etag)
 
 
 def _mtime(info: Mapping[str, Any]) -> int | None:
@@ -273,31 +324,93 @@ def _changed(file: SourceFile, size: int | None) -> str:
     )
 
 
-def filesystem(url: str, options: Iterable[tuple[str, Any]] = ()) -> tuple[Any, str]:
-    """The fsspec file system of a URL or a path, and the path in it."""
+def filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    """The fsspec file system of a URL or a path, and the path in it.
+
+    Raises
+    ------
+    ImportError
+        If the library for that protocol is not installed; for S3 the message names the extra.
+    """
     # 40 ms to import, which who reads local files need not wait for.
     from fsspec.core import url_to_fs  # noqa: PLC0415
 
-    found: tuple[Any, str] = url_to_fs(url, **dict(options))
+    try:
+        found: tuple[Any, str] = url_to_fs(url, **options)
+    except ImportError as error:
+        if not _S3.intersection(re.findall(r"(\w+)://", url)):
+            raise
+        raise ImportError(f"to reach {url!r} takes s3fs: pip install 'nbscale[s3]'") from error
     return found
 
 
-def open_file(file: SourceFile, mode: str = "rb") -> IO[Any]:
+_S3 = frozenset({"s3", "s3a"})
+
+
+def is_s3(fs: Any) -> bool:
+    """Whether files are objects in buckets of S3."""
+    protocol = fs.protocol
+    return not _S3.isdisjoint((protocol,) if isinstance(protocol, str) else protocol)
+
+
+def _no_bucket(fs: Any, path: str) -> str:
+    bucket = path.partition("/")[0]
+    # Who may not ask for the bucket is told of the file alone.
+    with contextlib.suppress(OSError):
+        if is_s3(fs) and not fs.exists(bucket):
+            return f"; there is no bucket {bucket!r}"
+    return ""
+
+
+def fresh_filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    """The same, and what is listed next is what is there now.
+
+    File systems remember listings, and files may be written by another process.
+    """
+    fs, path = filesystem(url, options)
+    fs.invalidate_cache()
+    return fs, path
+
+
+_EXACT = {"cache_type": "none"}
+
+
+def open_file(file: SourceFile, mode: str = "rb", *, ahead: int | None = None) -> IO[Any]:
     """Open a file: by ``open`` if it is local, else by fsspec.
+
+    Parameters
+    ----------
+    file
+        The file.
+    mode
+        As for ``open``.
+    ahead
+        Bytes to fetch beyond those that are read, of files that are not local. By default what
+        the file system likes for reading in turn, which for S3 is tens of megabytes.
 
     Raises
     ------
     FileNotFoundError
         If a file to be read has vanished since it was listed.
     SourceChanged
-        If a local file to be read has another size or time than when it was listed.
+        If a file to be read has another size, time or mark than when it was listed; of files
+        that are not local only those are looked at whose server tells the mark on opening.
     """
     if file.protocol != "file":
         try:
             fs, path = filesystem(file.path, file.options)
-            return fs.open(path, mode)
+            fetch: dict[str, Any] = {}
+            if ahead is not None:
+                fetch = {"cache_type": "readahead", "block_size": ahead} if ahead else _EXACT
+            opened: IO[Any] = fs.open(path, mode, **fetch)
         except FileNotFoundError:
             raise FileNotFoundError(_vanished(file)) from None
+        # What the server said when it was asked to open the file, if it is one that says.
+        now = getattr(opened, "details", None) if "r" in mode else None
+        if isinstance(now, Mapping) and _etag(now) not in (None, file.etag):
+            opened.close()
+            raise SourceChanged(_changed(file, now.get("size")))
+        return opened
     try:
         handle = open(file.path, mode)  # noqa: SIM115 - the caller closes it
     except FileNotFoundError:

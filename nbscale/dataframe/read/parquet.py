@@ -230,13 +230,14 @@ def read_parquet(
     ----------
     path
         A file, a directory, a glob, any URL that fsspec knows, or a list of these.
+        URLs of S3 need the extra ``s3``.
     columns
         Names of the columns to read; by default those that are used.
     filters
         As in ``pandas.read_parquet``: ``[("x", ">", 3), ...]``, or a list of such lists of which
         one must hold. Chooses rows, and leaves out row groups by their footers.
     storage_options
-        For fsspec.
+        For fsspec, as in pandas. Not shown anywhere, since they may hold secrets.
     blocksize
         Bytes of row groups of one file in a partition, as stored before compression; None for one
         partition a file. By default ``config.partition_size``.

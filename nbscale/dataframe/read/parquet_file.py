@@ -20,7 +20,7 @@ from nbscale.dataframe.read.files import (
     Paths,
     SourceFile,
     check_unchanged,
-    filesystem,
+    fresh_filesystem,
     open_file,
     read_range,
     resolve,
@@ -45,6 +45,7 @@ __all__ = [
 _SAMPLE_ROWS = 100
 _SAMPLE_BYTES = 600_000
 _BUFFER = 1 << 16
+_AHEAD = 1 << 18  # pages of small columns side by side come in one request
 
 
 @record
@@ -120,7 +121,7 @@ def parquet_files(
         return resolve(paths, storage_options)
     path = os.fspath(paths)
     if "://" in path:
-        fs, inner = filesystem(path, (storage_options or {}).items())
+        fs, inner = fresh_filesystem(path, storage_options or {})
         is_folder = fs.isdir(inner)
     else:
         is_folder = os.path.isdir(path)  # noqa: PTH112 - paths stay text, as in files.py
@@ -190,7 +191,8 @@ def _opened(
         check_unchanged(file)
         source: Any = pa.OSFile(file.path)
     else:
-        source = open_file(file)
+        # Arrow asks for what it needs of columns that lie side by side in one piece.
+        source = open_file(file, ahead=_AHEAD if by_page else 0)
     try:
         return closing(
             pq.ParquetFile(

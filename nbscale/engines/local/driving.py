@@ -64,6 +64,9 @@ _STARTING = 30.0
 _MOST_LOST = 3
 """A pool that loses so many workers in turn before they are ready cannot be started."""
 
+_FORGET = 0.02
+"""Seconds that workers may keep what nobody needs, for the next mail to take the news along."""
+
 _BLOB = 64 << 10
 """Bytes up to which a program travels in a message."""
 
@@ -85,6 +88,11 @@ class _Mail:
         self.forget: tuple[list[int], list[int]] = ([], [])
         self.recall = 0
         self.interrupt = False
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether nothing comes of it."""
+        return not (self.stages or self.tasks or self.stop or self.recall or self.interrupt)
 
     def messages(self) -> list[Any]:
         found: list[Any] = list(self.stages)
@@ -113,7 +121,14 @@ class PoolDriver(Driver):
     """
 
     def __init__(self, loop: Loop, limit: int, workers: int) -> None:
-        self.pool = Pool(loop, self._worker_joined, self._worker_left, self._heard, self._broken)
+        self.pool = Pool(
+            loop,
+            self._worker_joined,
+            self._worker_left,
+            self._heard,
+            self._broken,
+            self._renewed,
+        )
         self.segments = Segments(_SPARE, self._retired)
         self._wanted = workers
         self._keys = itertools.count(1)
@@ -129,7 +144,7 @@ class PoolDriver(Driver):
         self._ahead = 2
         self._lost = 0
         self._restarts = 0  # zygotes lost since a run ended
-        self._balancing = self._watching = False
+        self._balancing = self._watching = self._dawdling = False
         self._suspects: set[int] = set()  # workers that were stopped or dead at the last look
         self._frozen: set[int] = set()
         self._waiting_since: float | None = None  # for the first worker to be ready
@@ -161,15 +176,25 @@ class PoolDriver(Driver):
             self._loop.after(_WATCH, self._guarded, self._watch)
         self._flush()
 
-    def _flush(self) -> None:
-        """Send what is to be sent."""
-        while self._mail:
-            number, mail = self._mail.popitem()
+    def _flush(self, *, late: bool = False) -> None:
+        """Send what is to be sent. What is only to be forgotten waits for other mail."""
+        for number in list(self._mail):
+            mail = self._mail[number]
+            if mail.can_wait and not late:
+                if not self._dawdling:
+                    self._dawdling = True
+                    self._loop.after(_FORGET, self._flush_late)
+                continue
+            del self._mail[number]
             messages = mail.messages()
             if messages:
                 self.pool.send(number, messages)
             if mail.interrupt:
                 self.pool.interrupt(number)
+
+    def _flush_late(self) -> None:
+        self._dawdling = False
+        self._flush(late=True)
 
     def _to(self, number: int) -> _Mail:
         mail = self._mail.get(number)
@@ -250,6 +275,8 @@ class PoolDriver(Driver):
                 _, _, stream, text = message
                 with contextlib.suppress(Exception):  # whatever took the place of the stream
                     getattr(sys, stream).write(text)
+        if self._given.get(number) == {} and self.pool.is_outdated(number):
+            self._dismiss(number)
 
     def _take(self, number: int, items: list[Any]) -> None:
         """Take what became of tasks."""
@@ -489,6 +516,7 @@ class PoolDriver(Driver):
 
     def _joined(self, run: Running) -> None:
         self._fill()
+        self.pool.renew()
 
     def _left(self, run: Running) -> None:
         keys = {remote.key for remote in run.works.values()}
@@ -578,6 +606,24 @@ class PoolDriver(Driver):
             self._unable(EngineError(msg))
         elif self._runs:
             self._fill()
+
+    def _renewed(self) -> None:
+        """There is a zygote with more imports: workers of the old one go when they are idle."""
+        self._guarded(self._refresh)
+
+    def _refresh(self) -> None:
+        for number in [n for n, given in self._given.items() if not given]:
+            if self.pool.is_outdated(number):
+                self._dismiss(number)
+        if self._runs:
+            self._fill()
+
+    def _dismiss(self, number: int) -> None:
+        """End a worker that has no tasks, before it may be given one."""
+        del self._given[number]
+        self._doomed[number] = self._leases.pop(number)
+        self.pool.kill(number)
+        self._signals.append(WorkerLeft(number))
 
     def _broken(self, error: BaseException) -> None:
         """The zygote is gone, and all workers with it."""

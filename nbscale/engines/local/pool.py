@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import marshal
 import mmap
 import os
@@ -25,8 +24,6 @@ import shutil
 import signal
 import socket
 import struct
-import subprocess
-import sys
 import tempfile
 import time
 import weakref
@@ -38,6 +35,7 @@ import zmq
 
 from nbscale.comm import descriptors
 from nbscale.comm.frame import Inbound, Outbound
+from nbscale.engines.local.forkserver import ForkServer, heavy
 from nbscale.engines.local.worker import AT, HEED, PAGE, ways
 from nbscale.engines.loop import Loop
 from nbscale.errors import BadFrame, EngineError
@@ -57,23 +55,6 @@ _MOST_DESCRIPTORS = 1 << 16
 _AGAIN = 0.002
 """Seconds until what there was no room for is sent again."""
 
-_HEAVY = ("numpy", "pandas", "pyarrow", "scipy", "sklearn")
-
-_ENVIRONMENT = {
-    # One inner thread a task, and a zygote with one thread: more could not be forked.
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",
-    "MALLOC_ARENA_MAX": "2",
-}
-
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from nbscale.engines.local.zygote import main; main(int(sys.argv[1]))"
-)
-
 
 class _Worker:
     __slots__ = (
@@ -89,15 +70,19 @@ class _Worker:
         "pidfd",
         "ready",
         "segments",
+        "server",
     )
 
-    def __init__(self, number: int, key: bytes, line: socket.socket, at: mmap.mmap) -> None:
+    def __init__(
+        self, number: int, key: bytes, line: socket.socket, at: mmap.mmap, server: ForkServer
+    ) -> None:
         into, out = ways(number)
         self.outbound, self.inbound = Outbound(key, into), Inbound(key, out)
         # Nobody else can guess it and take its place before it comes; ZeroMQ keeps those with 0.
         self.identity = b"w" + secrets.token_bytes(15)
         self.line = line
         self.at = at
+        self.server = server
         self.backlog: dict[int, int] = {}  # descriptors for which the line had no room
         self.doomed = False  # it was told to die
         self.pid = 0
@@ -119,10 +104,10 @@ class Pool:
     ----------
     loop
         Whose thread everything happens on.
-    joined, left, heard, broken
+    joined, left, heard, broken, renewed
         Called with the number of a worker that is ready; with that of one that died and its exit
         code, negative for a signal; with a number and its messages; with an error when the zygote
-        has died or cannot be started.
+        has died; when there is a new zygote.
 
     Attributes
     ----------
@@ -137,14 +122,18 @@ class Pool:
         left: Callable[[int, int], None],
         heard: Callable[[int, list[Any]], None],
         broken: Callable[[BaseException], None],
+        renewed: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._joined, self._left, self._heard, self._broken = joined, left, heard, broken
+        self._renewed = renewed
         self._workers: dict[int, _Worker] = {}
         self._names: dict[bytes, int] = {}
         self._numbers = 0
-        self._zygote: subprocess.Popen[bytes] | None = None
-        self._line: socket.socket | None = None
+        self._server: ForkServer | None = None
+        self._coming: ForkServer | None = None  # still at its imports
+        self._outdated: list[ForkServer] = []  # those whose last workers are still at work
+        self._renewable = True
         self._context: zmq.Context[Any] | None = None
         self._socket: Any = None
         self._folder = ""
@@ -164,15 +153,19 @@ class Pool:
         return [number for number, worker in self._workers.items() if not worker.doomed]
 
     def pids(self) -> list[int]:
-        """Process numbers of the zygote and the workers."""
-        zygote = [] if self._zygote is None else [self._zygote.pid]
-        return zygote + [worker.pid for worker in self._workers.values() if worker.pid]
+        """Process numbers of the zygotes and the workers."""
+        zygotes = [server.pid for server in self._servers()]
+        return zygotes + [worker.pid for worker in self._workers.values() if worker.pid]
+
+    def _servers(self) -> list[ForkServer]:
+        return [s for s in (self._server, self._coming, *self._outdated) if s is not None]
 
     def start(self) -> None:
         """Start the zygote; does nothing if it runs."""
-        if self._zygote is not None:
+        if self._server is not None:
             return
         _allow_descriptors()
+        self._renewable = True
         self._folder = tempfile.mkdtemp(prefix="nbs-")  # of mode 0700; 107 bytes at most
         self._context = zmq.Context(io_threads=1)
         self._socket = self._context.socket(zmq.ROUTER)
@@ -181,37 +174,47 @@ class Pool:
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._endpoint = f"ipc://{self._folder}/s"
         self._socket.bind(self._endpoint)
-        self._line, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._zygote = subprocess.Popen(  # noqa: S603 - this Python, and a text of ours
-                [sys.executable, "-c", _START, str(other.fileno()), json.dumps(sys.path)],
-                env=os.environ | _ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
-                pass_fds=[other.fileno()],
-                start_new_session=True,
-            )
-        except (OSError, TypeError) as error:  # the latter where Python is a part of a program
+            self._server = self._new_server()
+        except EngineError:
             self.close()
-            raise EngineError(f"the pool of processes cannot be started: {error}") from error
-        finally:
-            other.close()
-        mine = [name for name in sys.modules if name.partition(".")[0] == "nbscale"]
-        imports = [name for name in _HEAVY if name in sys.modules] + mine
-        with contextlib.suppress(OSError):  # if it has ended, that will be heard
-            self._line.send(json.dumps({"imports": imports, "folder": self._folder}).encode())
-        self._loop.watch(self._line.fileno(), self._hear_zygote)
+            raise
         self._loop.watch(self._socket, self._hear_workers)
+
+    def _new_server(self) -> ForkServer:
+        return ForkServer(self._loop, self._folder, self._hear_server, self._server_ended)
+
+    def renew(self) -> None:
+        """Start a new zygote if the kernel has imported a heavy package since this one began.
+
+        It takes the place of the old one when it has done its imports, which is told. Until then
+        everything goes on as it was.
+        """
+        server = self._server
+        if server is None or self._coming is not None or not self._renewable:
+            return
+        if heavy() - server.imports:
+            try:
+                self._coming = self._new_server()
+            except EngineError:
+                self._renewable = False  # the one there is will do
+
+    def is_outdated(self, number: int) -> bool:
+        """Whether a worker came from an old zygote."""
+        worker = self._workers.get(number)
+        return worker is not None and worker.server is not self._server
 
     def fork(self) -> int:
         """Have a worker forked and return its number; it is ready when it says so."""
         self.start()
-        assert self._line is not None
+        assert self._server is not None
         number, key = self._numbers, secrets.token_bytes(32)
         self._numbers += 1
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         at = os.memfd_create("nbscale", os.MFD_CLOEXEC)
         os.ftruncate(at, PAGE)
-        worker = self._workers[number] = _Worker(number, key, mine, mmap.mmap(at, PAGE))
+        server, page = self._server, mmap.mmap(at, PAGE)
+        worker = self._workers[number] = _Worker(number, key, mine, page, server)
         self._names[worker.identity] = number
         settings = {
             "number": number,
@@ -219,20 +222,15 @@ class Pool:
             "identity": worker.identity.hex(),
             "endpoint": self._endpoint,
         }
-        try:
-            message = json.dumps({"fork": settings}).encode()
-            descriptors.send(self._line, message, [its.fileno(), at])
-        except OSError:
-            self._loop.post(self._hear_zygote)  # it is gone
-        finally:
-            its.close()
-            os.close(at)
+        server.fork(settings, [its.fileno(), at])
+        its.close()
+        os.close(at)
         return number
 
     def abandon(self) -> None:
         """End everything, because nothing comes; that is told as the end of the zygote."""
-        if self._zygote is not None:
-            self._zygote.kill()
+        for server in self._servers():
+            server.kill()
 
     def state(self, number: int) -> str:
         """What the system says of a worker: T when a signal has stopped it, Z or '' when dead."""
@@ -272,23 +270,20 @@ class Pool:
 
     def close(self) -> None:
         """End all processes and give everything back."""
-        zygote, line = self._zygote, self._line
-        self._zygote = self._line = None
+        servers = self._servers()
+        self._server = self._coming = None
+        self._outdated.clear()
         workers = list(self._workers.values())
         for number in list(self._workers):
             self.kill(number)
         self._workers.clear()
         self._names.clear()
-        if line is not None:
-            self._loop.unwatch(line.fileno())
-            line.close()
         if self._socket is not None:
             self._loop.unwatch(self._socket)
             self._socket.close(0)
             self._socket = None
-        if zygote is not None:
-            zygote.kill()  # its children are killed as their parent ends
-            zygote.wait()
+        for server in servers:
+            server.close()  # its children are killed as their parent ends
         end = time.monotonic() + _DYING
         for worker in workers:
             if worker.pidfd >= 0:
@@ -391,22 +386,11 @@ class Pool:
             worker.ready = True
             self._joined(number)
 
-    def _hear_zygote(self) -> None:
-        if self._line is None:
-            return
-        try:
-            data, fds = descriptors.receive(self._line, 1 << 16, 1, wait=False)
-        except BlockingIOError:
-            return
-        except ConnectionResetError:
-            data = b""
-        if not data:
-            code = self._zygote.wait() if self._zygote is not None else 0
-            self.close()
-            self._broken(EngineError(f"the process that forks workers ended with code {code}"))
-            return
-        message = json.loads(data)
-        if "forked" in message:
+    def _hear_server(self, server: ForkServer, message: dict[str, Any], fds: list[int]) -> None:
+        if "ready" in message:
+            if server is self._coming:
+                self._replace(server)
+        elif "forked" in message:
             worker = self._workers.get(message["forked"])
             if worker is None:
                 os.close(fds[0])
@@ -425,6 +409,28 @@ class Pool:
                 if self._workers.pop(number, None) is not None:
                     del self._names[gone.identity]
                     gone.close()
+                self._let_go(server)
+
+    def _replace(self, server: ForkServer) -> None:
+        """Fork from a new zygote from now on."""
+        old, self._server, self._coming = self._server, server, None
+        if old is not None:
+            self._outdated.append(old)
+            self._let_go(old)
+        self._renewed()
+
+    def _let_go(self, server: ForkServer) -> None:
+        """End an old zygote that has no workers any more."""
+        if server in self._outdated and all(w.server is not server for w in self._workers.values()):
+            self._outdated.remove(server)
+            server.close()
+
+    def _server_ended(self, server: ForkServer, code: int) -> None:
+        if server is self._coming:
+            self._coming, self._renewable = None, False  # the one there is will do
+            return
+        self.close()
+        self._broken(EngineError(f"the process that forks workers ended with code {code}"))
 
 
 def _allow_descriptors() -> None:
@@ -452,8 +458,8 @@ _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 def _forget() -> None:
     """In a forked child: let go of the life-lines, and of nothing else."""
     for pool in _pools:
-        if pool._line is not None:  # noqa: SLF001 - of this module
-            pool._line.close()  # noqa: SLF001
+        for server in pool._servers():  # noqa: SLF001 - of this module
+            server.forked()
         for worker in pool._workers.values():  # noqa: SLF001
             worker.close()
 

@@ -49,6 +49,7 @@ def main(fd: int) -> None:
 
     gc.collect()
     gc.freeze()
+    _send(kernel, {"ready": True})
     children: dict[int, int] = {}
     while True:
         readable, _, _ = select.select([kernel.fileno(), wake], [], [])

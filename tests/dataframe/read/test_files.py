@@ -8,6 +8,7 @@ import pytest
 
 from nbscale.dataframe.read.files import (
     SourceFile,
+    StorageOptions,
     check_unchanged,
     compression_of,
     open_file,
@@ -148,7 +149,7 @@ def memory():
 
 
 def test_secrets_stay_out_of_the_repr():
-    file = SourceFile("s3://b/a", 1, options=(("secret", "hush"),))
+    file = SourceFile("s3://b/a", 1, options=StorageOptions({"secret": "hush"}))
     assert "hush" not in repr(file)
 
 

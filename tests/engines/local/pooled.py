@@ -31,7 +31,7 @@ class Pooled(LocalEngine):
 
     @property
     def zygote(self):
-        zygote = self.pool._zygote
+        zygote = self.pool._server
         return 0 if zygote is None else zygote.pid
 
     def wait_ready(self, count=2):

@@ -98,11 +98,15 @@ class Kernel:
         self.pid = self.manager.provisioner.pid
 
     def begin(self, code):
-        self.client.execute(code, store_history=False)
+        self.asked = self.client.execute(code, store_history=False)
 
     def end(self):
         """The name of the error that the cell ended in, or ''."""
-        reply = self.client.get_shell_msg(timeout=PATIENCE)["content"]
+        while True:  # there may be late answers to whether the kernel is ready
+            message = self.client.get_shell_msg(timeout=PATIENCE)
+            if message["parent_header"].get("msg_id") == self.asked:
+                break
+        reply = message["content"]
         if reply["status"] == "aborted":
             return "aborted"  # the kernel dropped it, since the cell before ended in an error
         return "" if reply["status"] == "ok" else reply["ename"]
@@ -167,7 +171,7 @@ def interrupt(kernel, code, mark, delay):
     idle = time.monotonic() - start
     start = time.monotonic()
     kernel.begin(NEXT)
-    assert kernel.end() == "", code
+    assert kernel.end() == "", (code, mark, delay, error)
     return error, prompt, idle, time.monotonic() - start
 
 

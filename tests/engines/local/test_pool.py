@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import marshal
 import os
@@ -18,6 +19,7 @@ import zmq
 
 from nbscale.comm.frame import Outbound
 from nbscale.engines.base import RunInfo
+from nbscale.engines.local import forkserver
 from nbscale.engines.local import pool as pools
 from nbscale.testing.board import wait_until
 from nbscale.testing.jobs import Results, plain, run, stage
@@ -188,6 +190,76 @@ def test_scaled_up_and_down(engine):
         engine.wait_ready(n)
         assert run(engine, plain(stage(0, 9, lambda index: index[0], result=0))) == list(range(9))
     assert set(run(engine, plain(stage(0, 9, here, result=0)))) <= set(engine.workers)
+
+
+def has_wave(index):
+    return "wave" in sys.modules
+
+
+@pytest.fixture
+def heavy_wave(monkeypatch):
+    """The package ``wave`` counts as heavy, and is not imported."""
+    monkeypatch.setattr(forkserver, "_HEAVY", ("wave",))
+    monkeypatch.delitem(sys.modules, "wave", raising=False)
+
+
+def test_workers_begin_with_what_the_kernel_has_imported_meanwhile(heavy_wave):
+    engine = Pooled()
+    engine.scale(2)
+    engine.wait_ready()
+    first = [engine.zygote, *engine.workers]
+    assert run(engine, plain(stage(0, 4, has_wave, result=0))) == [False] * 4
+    importlib.import_module("wave")
+    assert run(engine, plain(stage(0, 4, lambda index: index[0], result=0))) == [0, 1, 2, 3]
+    wait_until(lambda: engine.zygote not in first, "another zygote")
+    assert run(engine, plain(stage(0, 4, has_wave, result=0))) == [True] * 4
+    wait_until(lambda: not any(map(alive, first)), "the end of the first processes")
+    pids = [engine.zygote, *engine.workers]
+    run(engine, plain(stage(0, 4, has_wave, result=0)))
+    assert [engine.zygote, *engine.workers] == pids  # nothing more to import, nothing to replace
+    engine.close()
+    assert not any(map(alive, pids))
+
+
+def test_workers_are_replaced_after_what_they_are_at(heavy_wave, board):
+    engine = Pooled()
+    engine.scale(2)
+    engine.wait_ready()
+    first = [engine.zygote, *engine.workers]
+    importlib.import_module("wave")
+
+    def task(index):
+        board.mark("begun")
+        board.wait("go")
+        return os.getpid()
+
+    results = Results()
+    ticket = engine.run(plain(stage(0, 2, task, result=0)), info=RunInfo(1), deliver=results)
+    ticket.begin()
+    board.wait("begun", 2)
+    wait_until(lambda: engine.zygote != first[0], "another zygote")
+    assert all(map(alive, first))
+    board.mark("go")
+    ticket.wait()
+    assert sorted(results.of(0)) == sorted(first[1:])
+    wait_until(lambda: not any(map(alive, first)), "the end of the first processes")
+    assert board.count("begun") == 2
+    assert run(engine, plain(stage(0, 4, has_wave, result=0))) == [True] * 4
+    engine.close()
+
+
+def test_a_zygote_that_fails_at_its_imports_replaces_nothing(heavy_wave, monkeypatch):
+    engine = Pooled()
+    engine.scale(2)
+    engine.wait_ready()
+    first = [engine.zygote, *engine.workers]
+    importlib.import_module("wave")
+    monkeypatch.setattr(forkserver, "_START", "raise SystemExit(3)")
+    run(engine, plain(stage(0, 4, lambda index: index[0], result=0)))
+    wait_until(lambda: engine.pool._coming is None and not engine.pool._renewable)
+    assert run(engine, plain(stage(0, 4, has_wave, result=0))) == [False] * 4
+    assert [engine.zygote, *engine.workers] == first
+    engine.close()
 
 
 # Sockets ------------------------------------------------------------------------------------
