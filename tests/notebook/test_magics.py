@@ -66,6 +66,17 @@ def value(front, expression):
     return told.out
 
 
+def error_of(front, request):
+    """Wait for the error of a cell that is over, unless it has come."""
+
+    def wanted(message):
+        mine = message["parent_header"].get("msg_id") == request
+        return mine and message["msg_type"] == "error"
+
+    if not any(map(wanted, front.published)):
+        front.until(wanted)
+
+
 # Loops ----------------------------------------------------------------------------------------
 
 
@@ -190,7 +201,7 @@ def test_an_error_in_the_background_is_shown_under_its_cell(front):
     front.published.clear()
     request = front.start("%%parallel --background for x in [0]\n\n1 / x")
     front.end(request)
-    front.until(lambda m: m["msg_type"] == "error")
+    error_of(front, request)
     told = Told(front, request, {})
     assert told.kind == "ZeroDivisionError"
     assert "----> 3 1 / x" in told.trace
@@ -368,7 +379,7 @@ def test_what_happens_in_the_background_is_shown_under_its_own_cell(front, head)
     request = front.start(f"%%parallel --background{head}\n{waits}\nprint('below')\nb = 1 / 0")
     front.end(request)
     front.end(front.start("open(path, 'w').close()\nother = 1"))
-    front.until(lambda m: m["msg_type"] == "error")
+    error_of(front, request)
     if not head:
         assert Told(front, request, {}).out == "below\n"
     told = Told(front, request, {})
