@@ -48,6 +48,7 @@ _HEAVY = ("numpy", "pandas", "pyarrow", "scipy", "sklearn", "joblib", "matplotli
 """Imports that are worth to be done ahead, if the kernel has done them."""
 
 _START = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
     "from nbscale.notebook.driver import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
@@ -96,7 +97,7 @@ class CellRun(Ticket):
         self._background = background
         self._news: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._stopped = False
+        self._stopped = self._began = False
         self._process: _Process | None = None
         self._serving: Serving | None = None
 
@@ -131,13 +132,15 @@ class CellRun(Ticket):
         threading.Thread(target=self._work, name="nbscale-cell", daemon=True).start()
 
     def _stop(self) -> None:
-        """Interrupt the cell; what does not heed it is killed."""
+        """Interrupt the cell; what does not heed it, or has not begun with it, is killed."""
         with self._lock:
             self._stopped = True
-            process, serving = self._process, self._serving
+            process, serving, began = self._process, self._serving, self._began
         if serving is not None:
             serving.stop()
-        if process is not None:
+        if process is not None and not began:
+            process.kill()
+        elif process is not None:
             process.interrupt()
             killer = threading.Timer(GRACE, process.kill)
             killer.daemon = True
@@ -178,7 +181,13 @@ class CellRun(Ticket):
                 message, data = received
                 if message[0] == "done":
                     return self._take(message, data)
-                if not serving.hear(message, data):
+                if message[0] == "began":
+                    with self._lock:
+                        self._began = True
+                        stopped = self._stopped
+                    if stopped:
+                        self._stop()
+                elif not serving.hear(message, data):
                     self._tell(message)
         finally:
             with self._lock:

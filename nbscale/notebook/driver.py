@@ -63,7 +63,6 @@ def main(fd: int, life: int) -> None:
         The reading end of a pipe whose other end the kernel alone holds.
     """
     _end_with(life)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # but for the time in which the cell runs
     os.set_inheritable(fd, False)
     line = Line(socket.socket(fileno=fd))
     session = DriverSession(line)
@@ -303,8 +302,10 @@ class _Cell:
         return space
 
     def _executed(self, shell: Any) -> BaseException | None:
+        # Ignored from the start of the process, and again when the cell is over.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
+            self._line.post(("began",))
             result = shell.run_cell(self._task.source.text, store_history=False)
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -396,6 +396,15 @@ def test_a_cell_in_the_background(front):
     assert value(front, "later not in {None, os.getpid()}") == "True"
 
 
+def test_a_cell_is_stopped_before_its_process_is_there(front):
+    started = run(front, "%%parallel --background\nnever = 1")
+    run(front, f"Out[{started.number}].cancel()")
+    told = run(front, f"Out[{started.number}].wait(30)")
+    assert told.kind in {"RunCancelled", None}  # it may have been quicker
+    assert "KeyboardInterrupt" not in told.out
+    assert run(front, "%%parallel\nprint('there')").out == "there\n"
+
+
 def test_a_third_cell_waits_for_one_of_two(front):
     for _ in range(2):
         run(front, "%%parallel --background\ntime.sleep(60)")
