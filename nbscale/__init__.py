@@ -97,5 +97,12 @@ def __getattr__(name: str) -> object:
     return value
 
 
+def load_ipython_extension(shell: object) -> None:
+    """Add the cell magic ``%%parallel``: what ``%load_ext nbscale`` calls."""
+    from nbscale.notebook.magics import load_ipython_extension as load  # noqa: PLC0415 - needs IPython
+
+    load(shell)
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -85,14 +85,19 @@ class RunCancelled(BaseException):
     """The run was stopped before it ended."""
 
 
-def trim_traceback(error: BaseException) -> BaseException:
+def trim_traceback(error: BaseException, *, inside: bool = False) -> BaseException:
     """Keep of an error's traceback what is the user's: her call, and her functions if they raised.
 
     Frames of nbscale go, and all frames of libraries below them, which say where inside pandas or
     NumPy it happened and not what to do. A cause that has no frame of hers is left out. Changes
     the error in place and returns it.
+
+    Parameters
+    ----------
+    inside
+        The traceback begins below a call of ours.
     """
-    error.__traceback__ = _users_part(error.__traceback__)
+    error.__traceback__ = _users_part(error.__traceback__, inside=inside)
     seen = {id(error)}
     current = error
     while True:
@@ -110,10 +115,15 @@ def trim_traceback(error: BaseException) -> BaseException:
         current = cause
 
 
-def render_for_notebook(error: BaseException) -> None:
+def render_for_notebook(error: BaseException, trace: TracebackType | None = None) -> None:
     """Have a notebook show an error without the frame of ours that it passes through last.
 
     IPython asks an exception for ``_render_traceback_``; elsewhere nothing is done.
+
+    Parameters
+    ----------
+    trace
+        What is shown, whatever the error passes through; by default the user's part of it.
     """
     interactive = sys.modules.get("IPython.core.getipython")
     shell = interactive.get_ipython() if interactive is not None else None
@@ -121,9 +131,10 @@ def render_for_notebook(error: BaseException) -> None:
         return
 
     def render() -> list[str]:
-        trace = _users_part(error.__traceback__)
+        shown = _users_part(error.__traceback__) if trace is None else trace
+        offset = shell.InteractiveTB.tb_offset if trace is None else 0
         lines: list[str] = shell.InteractiveTB.structured_traceback(
-            type(error), error, trace, tb_offset=shell.InteractiveTB.tb_offset
+            type(error), error, shown, tb_offset=offset
         )
         return lines
 

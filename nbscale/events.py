@@ -25,6 +25,7 @@ __all__ = [
     "StageWithdrawn",
     "TaskEnded",
     "TaskStarted",
+    "cell_number",
     "user_place",
 ]
 
@@ -146,12 +147,12 @@ def user_place(*others: str) -> Place | None:
         name = frame.f_globals.get("__name__", "")
         if name.partition(".")[0] not in (_OURS, *others):
             file = frame.f_code.co_filename
-            return Place(file, frame.f_lineno, _cell_number(file))
+            return Place(file, frame.f_lineno, cell_number(file))
         frame = frame.f_back
     return None
 
 
-def _cell_number(file: str) -> int | None:
+def cell_number(file: str) -> int | None:
     """The number of the notebook cell compiled under this file name, if it is one.
 
     Never kept: a cell that is run again has the name it had, and another number.

@@ -29,7 +29,7 @@ from nbscale.plan.rules import RULES
 from nbscale.record import record
 from nbscale.store.shared import trim
 
-__all__ = ["Gather", "Request", "RunReport", "Session", "current", "runs"]
+__all__ = ["Gather", "Request", "RunReport", "Session", "become", "current", "fitting", "runs"]
 
 _SMALL = 1_000_000
 """Bytes below which handing work to others costs more than the work."""
@@ -151,8 +151,26 @@ class Session:
         roots, changes = rewrite(asked, RULES, places)
         return PlanJob(roots, places, self.learned), changes
 
-    def run(self, requests: Sequence[Request], engine: str | None = None) -> list[Any]:
+    def run(
+        self,
+        requests: Sequence[Request],
+        engine: str | None = None,
+        *,
+        place: Place | None = None,
+        begun: Callable[[Ticket], object] | None = None,
+    ) -> list[Any]:
         """Compute requests together and return their results in order.
+
+        Parameters
+        ----------
+        requests
+            What is wanted.
+        engine
+            Its name, or None: chosen.
+        place
+            Where the user asked for it; by default her innermost line in the stack.
+        begun
+            Called with the run before it is waited for.
 
         Raises
         ------
@@ -165,7 +183,7 @@ class Session:
         chosen, reason = self._choose(job, engine)
         number = next(self._numbers)
         what = _listed([request.what for request in requests])
-        place = user_place()
+        place = user_place() if place is None else place
         record = RunReport(number, what, chosen.name, reason, place)
         self._remember(record)
         collecting = _Collecting(requests, job)
@@ -175,6 +193,8 @@ class Session:
         try:
             ticket = chosen.run(job, info=info, deliver=collecting, observers=self.observers())
             self._under_way[number] = (ticket, threading.current_thread())
+            if begun is not None:
+                begun(ticket)
             ticket.wait()
             results = collecting.results()
             record.outcome = "done"
@@ -307,8 +327,7 @@ class Session:
 
     def _choose(self, job: PlanJob, fixed: str | None) -> tuple[Engine, str]:
         name = fixed if fixed is not None else config.get().engine
-        nodes = list(walk(job.roots))
-        user_code = next((node for node in nodes if node.user_code), None)
+        user_code = next((node for node in walk(job.roots) if node.user_code), None)
         if name is not None:
             engine = self.engine(name)
             if user_code is not None and not engine.capabilities.user_code and fixed is not None:
@@ -322,14 +341,16 @@ class Session:
         inner = inside()
         if inner:
             return self.engine("inline"), f"inside a task, on {inner}"
-        name, reason = _fitting(nodes, user_code)
+        name, reason = fitting(job)
         if name == "local" and sys.platform != "linux":
             name, reason = "inline", f"{reason}; there are no processes for it here"
         return self.engine(name), reason
 
 
-def _fitting(nodes: Sequence[Node], user_code: Node | None) -> tuple[str, str]:
-    """The engine that nodes are run on if none is fixed, and why."""
+def fitting(job: PlanJob) -> tuple[str, str]:
+    """The name of the engine that a job is run on if none is fixed, and why."""
+    nodes = list(walk(job.roots))
+    user_code = next((node for node in nodes if node.user_code), None)
     calls = sum(isinstance(node, Tasks) for node in nodes)
     if calls > 1:
         return "local", f"{calls} calls of your functions"
@@ -392,6 +413,12 @@ def current() -> Session:
             if _current is None:
                 _current = Session()
     return _current
+
+
+def become(session: Session) -> None:
+    """Make a session that of this process, whose runs another process does."""
+    global _current  # noqa: PLW0603 - as above
+    _current = session
 
 
 def runs() -> tuple[RunReport, ...]:

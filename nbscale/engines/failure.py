@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import pickle
 import traceback
 from types import TracebackType
@@ -15,7 +14,10 @@ __all__ = ["pack", "unpack"]
 
 _MOST_CAUSES = 20
 
-Link: TypeAlias = tuple[bytes | None, str, Any, int | None, int | None, bool, dict[str, Any]]
+Link: TypeAlias = tuple[str, str, int, int, dict[str, str]]
+"""A frame: its file, its name, its first line, the line it was at, and whose it was."""
+
+Told: TypeAlias = tuple[bytes | None, str, list[Link], int | None, int | None, bool, dict[str, Any]]
 """An exception pickled or None, its text, its trace, which links are cause and context, its marks."""
 
 _MOST_BYTES = 1 << 20
@@ -35,7 +37,7 @@ def pack(error: BaseException) -> bytes:
     chain: list[BaseException] = []
     _collect(error, chain)
     places = {id(one): at for at, one in enumerate(chain)}
-    links: list[Link] = []
+    links: list[Told] = []
     for one in chain:
         text = "".join(traceback.format_exception_only(one)).strip()[:_MOST_TEXT]
         links.append(
@@ -84,28 +86,48 @@ def _pickled(error: BaseException) -> bytes | None:
     return data if type(again).__name__ == type(error).__name__ else None
 
 
-def _trace(trace: TracebackType | None) -> Any:
-    if trace is None:
-        return None
-    import tblib  # noqa: PLC0415 - only what goes wrong needs it
-
-    # A list, shortened in the middle: tblib calls itself for each frame, and the trace of an endless
-    # recursion would be one, too.
-    links = []
-    link = tblib.Traceback(trace)
-    while link is not None:
-        links.append(link)
-        link = link.tb_next
+def _trace(trace: TracebackType | None) -> list[Link]:
+    """The frames of a trace, shortened in the middle: that of an endless recursion is long."""
+    links: list[Link] = []
+    while trace is not None:
+        frame = trace.tb_frame
+        code, names = frame.f_code, frame.f_globals
+        home: dict[str, str] = {k: str(names[k]) for k in ("__name__", "__file__") if k in names}
+        first = max(1, min(code.co_firstlineno, trace.tb_lineno))
+        links.append((code.co_filename, code.co_name, first, trace.tb_lineno, home))
+        trace = trace.tb_next
     if len(links) > 2 * _FRAMES:
         del links[_FRAMES:-_FRAMES]
-    for one, following in itertools.pairwise(links):
-        one.tb_next = following
-    return links[0].to_dict()
+    return links
+
+
+def _again(links: list[Link]) -> TracebackType | None:
+    """A trace of frames that look like those that were packed.
+
+    Each is of a code that begins in the line where the real one does, since IPython counts from there
+    when it shows lines.
+    """
+    trace: TracebackType | None = None
+    for file, name, first, line, home in reversed(links):
+        code = compile("\n" * (line - first) + "raise _Made", file, "exec")
+        try:
+            exec(code.replace(co_name=name, co_firstlineno=first), {**home, "_Made": _Made})  # noqa: S102 - a text of ours
+        except _Made as made:
+            own = made.__traceback__
+            assert own is not None
+            assert own.tb_next is not None  # below this function is what was executed
+            frame = own.tb_next
+            trace = TracebackType(trace, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return trace
+
+
+class _Made(Exception):
+    """Raised to have a frame."""
 
 
 def unpack(data: bytes) -> BaseException:
     """The exception of bytes made by ``pack`` in a process of ours."""
-    links: list[Link] = pickle.loads(data)
+    links: list[Told] = pickle.loads(data)
     errors = [_unpickled(pickled, text, trace) for pickled, text, trace, *_ in links]
     for error, (pickled, _, _, cause, context, suppress, marks) in zip(errors, links, strict=True):
         for name, mark in marks.items():
@@ -120,14 +142,12 @@ def unpack(data: bytes) -> BaseException:
     return errors[0]
 
 
-def _unpickled(pickled: bytes | None, text: str, trace: Any) -> BaseException:
+def _unpickled(pickled: bytes | None, text: str, trace: list[Link]) -> BaseException:
     error: BaseException
     try:
         error = RemoteError(text) if pickled is None else pickle.loads(pickled)
     except BaseException as mistake:  # noqa: BLE001 - it could be read there, but not here
         error = RemoteError(f"{text} (it cannot be read here: {mistake})")
-    if trace is not None:
-        import tblib  # noqa: PLC0415 - only what goes wrong needs it
-
-        error.__traceback__ = tblib.Traceback.from_dict(trace).as_traceback()
+    if trace:
+        error.__traceback__ = _again(trace)
     return error

@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType
 from typing import Any, TypeAlias
 
 from nbscale.expr.token import token
 from nbscale.expr.unpicklable import culprit, names_read
 
-__all__ = ["Function", "capture"]
+__all__ = ["Files", "Function", "at_home", "capture", "files_of", "in_file"]
 
 Files: TypeAlias = tuple[tuple[tuple[str, int], str], ...]
 """Files by the qualified names and first lines of the functions in them."""
@@ -41,7 +41,8 @@ class Function:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._loaded is None:
             # The bytes were made by capture() in this session, never received from outside.
-            self._loaded = _at_home(pickle.loads(self.payload), dict(self.files))
+            self._loaded = pickle.loads(self.payload)
+            at_home(dict(self.files), self._loaded)
         return self._loaded(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -51,29 +52,28 @@ class Function:
         return Function, (self.payload, self.name, self.files)
 
 
-def _at_home(function: Any, files: dict[tuple[str, int], str]) -> Any:
-    """Give a loaded function and those it calls their files back: tracebacks show the user's lines.
+def at_home(files: Mapping[tuple[str, int], str], *functions: Any) -> None:
+    """Give loaded functions and those they call their files back: tracebacks show the user's lines.
 
     cloudpickle leaves them out, which keeps the content hash free of the names of notebook cells.
     """
-    for one in _with_callees(function):
+    for one in _with_callees(*functions):
         code = one.__code__
         file = files.get((code.co_qualname, code.co_firstlineno))
         if file is not None and code.co_filename == _NO_FILE:
-            one.__code__ = _in_file(code, file)
-    return function
+            one.__code__ = in_file(code, file)
 
 
-def _files_of(function: Any) -> Files:
-    """The files of a function and of those it calls, by name and line."""
-    codes = [one.__code__ for one in _with_callees(function)]
+def files_of(*functions: Any) -> Files:
+    """The files of functions and of those they call, by name and line."""
+    codes = [one.__code__ for one in _with_callees(*functions)]
     return tuple({(c.co_qualname, c.co_firstlineno): c.co_filename for c in codes}.items())
 
 
-def _with_callees(function: Any) -> list[FunctionType]:
-    """The function, and the functions that it reads from its globals, closure and so on."""
+def _with_callees(*functions: Any) -> list[FunctionType]:
+    """Functions, and the functions that they read from their globals, closures and so on."""
     found: dict[int, FunctionType] = {}
-    stack = [function]
+    stack = list(functions)
     while stack:
         one = stack.pop()
         if not isinstance(one, FunctionType) or id(one) in found or _is_importable(one):
@@ -93,8 +93,9 @@ def _is_importable(function: FunctionType) -> bool:
     return known and getattr(module, function.__qualname__, None) is function
 
 
-def _in_file(code: CodeType, file: str) -> CodeType:
-    inner = tuple(_in_file(c, file) if isinstance(c, CodeType) else c for c in code.co_consts)
+def in_file(code: CodeType, file: str) -> CodeType:
+    """A code and those in it as if they came from a file of that name."""
+    inner = tuple(in_file(c, file) if isinstance(c, CodeType) else c for c in code.co_consts)
     return code.replace(co_filename=file, co_consts=inner)
 
 
@@ -119,4 +120,4 @@ def capture(function: Any) -> Function:
     except Exception as error:
         msg = f"the function {name} cannot be pickled: {culprit(function, name)}"
         raise TypeError(msg) from error
-    return Function(payload, name, _files_of(function))
+    return Function(payload, name, files_of(function))

@@ -1,0 +1,184 @@
+"""A cell that is the body of a loop: one task an item.
+
+Each task begins with the names that the body reads, as they were when the cell began, and nobody
+else sees what it makes of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from types import CodeType
+from typing import Any
+
+from nbscale.engines.base import Ticket
+from nbscale.events import Place
+from nbscale.graph.axismap import At
+from nbscale.graph.job import Failure, Grow, Observation
+from nbscale.graph.stage import Edge, Program, Stage, Step
+from nbscale.notebook.shipping import Frozen, Namespace, freeze
+from nbscale.notebook.source import ITEM, Source, show_lines
+from nbscale.record import record
+from nbscale.session import current
+
+__all__ = ["Loop", "begin"]
+
+_PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
+"""Types whose values cannot change, and which travel as they are."""
+
+_SHARED = 1 << 20
+"""Bytes of names from which on tasks map them instead of copying them."""
+
+
+@record(eq=False)
+class Loop:
+    """What a task needs to know of its loop.
+
+    Attributes
+    ----------
+    source
+        The body.
+    target
+        What stands between ``for`` and ``in``.
+    space
+        Names that the body reads; None if a task gets them as its input.
+    items
+        The items; what can change as it was when the cell began.
+    wanted
+        The name whose value at the end of an item is wanted, or None.
+    """
+
+    source: Source
+    target: str
+    space: Namespace | None
+    items: tuple[Any, ...]
+    wanted: str | None
+
+    def __call__(self, index: tuple[int, ...], space: Namespace | None = None) -> Any:
+        code = _compiled(self.source, self.target)
+        if space is not None:
+            names = space.load(once=True)  # this task has a map of its own
+        else:
+            assert self.space is not None  # else each task is given it
+            names = self.space.load()
+        item = self.items[index[0]]
+        names[ITEM] = item.load() if type(item) is Frozen else item
+        try:
+            exec(code, names)  # noqa: S102 - it is what the user's cell says
+        except Exception as error:
+            item = self.items[index[0]]
+            error.add_note(f"in item {index[0]} of the loop{_said(self.target, item)}")
+            raise
+        return None if self.wanted is None else names.get(self.wanted)
+
+
+def _said(target: str, item: Any) -> str:
+    """An item as text, if it is short."""
+    text = "" if type(item) is Frozen else repr(item)
+    return f": {target} = {text}" if 0 < len(text) <= 80 else ""
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(source: Source, target: str) -> CodeType:
+    show_lines(source)
+    return source.loop(target)
+
+
+class _Share:
+    """The kernel of the task whose value is the names: its readers map them."""
+
+    def __init__(self, space: Namespace) -> None:
+        self._space = space
+
+    def __call__(self, index: tuple[int, ...]) -> Namespace:
+        return self._space
+
+
+class _Job:
+    """The stages of a loop, all known from the start."""
+
+    def __init__(self, stages: tuple[Stage, ...]) -> None:
+        self._stages = stages
+
+    def step(self, seen: Observation | Failure | None) -> Grow:
+        del seen
+        return Grow(self._stages, sealed=True)
+
+    def measured(self, sizes: Mapping[int, Mapping[int, tuple[int, int]]]) -> None:
+        """Nobody plans with them."""
+
+
+def begin(
+    source: Source,
+    target: str,
+    items: Iterable[Any],
+    space: Namespace,
+    what: str,
+    place: Place,
+    ended: Callable[[BaseException | None], None],
+    wanted: str | None,
+) -> tuple[list[Any], Ticket]:
+    """Begin a loop.
+
+    Parameters
+    ----------
+    source, target, items, space, wanted
+        As of ``Loop``.
+    what
+        Its head, for the user.
+    place
+        Where the user wrote it.
+    ended
+        Called when it is over, with its error or None, on the engine's thread; must be short.
+
+    Returns
+    -------
+    list
+        Gets the values of the items, each in its place.
+    Ticket
+        To wait for it.
+    """
+    frozen = tuple(item if type(item) in _PLAIN else freeze(item) for item in items)
+    n = len(frozen)
+    values: list[Any] = [None] * n
+    if not n:
+        ended(None)
+        over = Ticket(lambda: None, lambda: None)
+        over.finish(None)
+        return values, over
+
+    def take(index: tuple[int, ...], value: Any) -> None:
+        values[index[0]] = value
+
+    shared = space.nbytes >= _SHARED and n > 1
+    kernel = Loop(source, target, None if shared else space, frozen, wanted)
+    stages = _stages(kernel, space if shared else None, n, what, place)
+    tasks = sum(stage.n_tasks for stage in stages)
+    ticket = current().begin(
+        _Job(stages), what, "a parallel cell", lambda _: take, ended, place, tasks
+    )
+    return values, ticket
+
+
+def _stages(
+    loop: Loop, shared: Namespace | None, n: int, what: str, place: Place
+) -> tuple[Stage, ...]:
+    places = (place,)
+    found = []
+    if shared is not None:
+        step = Step(_Share(shared), (), (0,), "share the names", place)
+        found.append(
+            Stage(
+                0, "share the names", (range(1),), (1,), Program.of(0, [step]), (), user_code=True,
+                nbytes=shared.nbytes, places=places,
+            )
+        )  # fmt: skip
+    edges = tuple(Edge(stage.number, (0,), (At(n, 1, 0),)) for stage in found)
+    step = Step(loop, tuple(range(len(edges))), (0,), what, place)
+    found.append(
+        Stage(
+            len(found), what, (range(n),), (n,), Program.of(len(edges), [step]), edges, result=0,
+            gil_free=False, user_code=True, places=places,
+        )
+    )  # fmt: skip
+    return tuple(found)
