@@ -76,14 +76,43 @@ def _marks(error: BaseException) -> dict[str, Any]:
 
 
 def _pickled(error: BaseException) -> bytes | None:
+    # Most exceptions are made again by a call with their `args`, which fails, or does another thing,
+    # where `__init__` takes other arguments: those are made without it.
+    for told in (error, _Unmade(error)):
+        try:
+            data = dumps(told)
+            again = pickle.loads(data)
+            same = type(again).__name__ == type(error).__name__ and _text(again) == _text(error)
+        except BaseException:  # noqa: BLE001, S112 - whatever it is: it cannot be brought so
+            continue
+        if same and len(data) <= _MOST_BYTES:
+            return data
+    return None
+
+
+def _text(error: BaseException) -> str | None:
     try:
-        data = dumps(error)
-        again = pickle.loads(data)
-    except BaseException:  # noqa: BLE001 - whatever it is: it cannot be brought
+        return str(error)
+    except Exception:  # noqa: BLE001 - it is the user's
         return None
-    if len(data) > _MOST_BYTES:
-        return None
-    return data if type(again).__name__ == type(error).__name__ else None
+
+
+class _Unmade:
+    """Stands for an exception while it is pickled: it is made of its parts, without ``__init__``."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __reduce__(self) -> Any:
+        error = self._error
+        state = {k: v for k, v in error.__dict__.items() if not k.startswith("__")}
+        return _made_of, (type(error), error.args, state)
+
+
+def _made_of(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 def _trace(trace: TracebackType | None) -> list[Link]:

@@ -175,7 +175,7 @@ class Laden(Exception):
     [
         (lambda: Guarded("mine"), RemoteError, "Guarded: mine"),
         (lambda: Forgetful("mine"), Forgetful, "mine"),
-        (lambda: Unreadable(1, 2), RemoteError, "Unreadable: 1 and 2"),
+        (lambda: Unreadable(1, 2), Unreadable, "1 and 2"),
         (lambda: Silent(), Silent, ""),
         (lambda: Laden("mine"), RemoteError, "Laden: mine"),
         (lambda: ExceptionGroup("both", [KeyError("a"), ValueError("b")]), ExceptionGroup, "both"),
