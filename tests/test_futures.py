@@ -157,3 +157,15 @@ def test_who_keeps_a_result_does_not_keep_what_it_was_made_from():
     batch = weakref.ref(future.batch)
     assert future.result() == 2
     wait_until(lambda: batch() is None)
+
+
+class Unreadable:
+    def __reduce__(self):
+        return os.fsencode, (1,)
+
+
+def test_a_result_that_cannot_be_read_is_an_error_though_the_call_is_done():
+    future = ns.submit(Unreadable)
+    with pytest.raises(TypeError, match="expected str, bytes"):
+        future.result(timeout=30)
+    assert ns.runs()[-1].outcome == "failed"

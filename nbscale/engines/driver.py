@@ -206,7 +206,8 @@ class Driver(abc.ABC):
         except BaseException as mistake:  # noqa: BLE001 - the caller of the run must be told
             error = error if error is not None else mistake
         self._signals.append(CloseRun(run.number))
-        self._close(run, action.outcome, error)
+        failed = error is not None and action.outcome == "done"
+        self._close(run, "failed" if failed else action.outcome, error)
 
     def _close(self, run: Running, outcome: str, error: BaseException | None) -> None:
         del self._runs[run.number]

@@ -146,7 +146,7 @@ class Running:
     def verdict(self, end: End) -> BaseException | None:
         """The exception that the caller gets for an end."""
         if end.outcome == "done":
-            return None
+            return self.failure  # such as: the last value could not be given away
         if end.outcome == "cancelled":
             return RunCancelled("the run was stopped before it ended")
         if end.task is not None and end.task in self.errors:
