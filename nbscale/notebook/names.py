@@ -19,7 +19,8 @@ class Names:
     Attributes
     ----------
     read
-        What the code takes from its surroundings, in functions and classes that it defines, too.
+        What the code takes from its surroundings, in functions and classes that it defines, too, and
+        what ``df.query("a > @limit")`` does.
     assigned
         What it binds at its top: also by imports, ``def``, ``for`` and ``with``, and what its
         functions declare ``global``.
@@ -45,7 +46,8 @@ def names_of(code: str, file: str = "<cell>") -> Names:
     Names(read=('f', 'xs'), assigned=('y',))
     """
     top = symtable.symtable(code, file, "exec")
-    read, assigned = set(_changed(ast.parse(code, file))), set()
+    tree = ast.parse(code, file)
+    read, assigned = {*_changed(tree), *_in_queries(tree)}, set()
     for symbol in top.get_symbols():
         if symbol.is_referenced():
             read.add(symbol.get_name())
@@ -80,6 +82,13 @@ def _changed(tree: ast.AST) -> Iterator[str]:
         yield from (name.id for name in changed if isinstance(name, ast.Name))
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             waiting += ast.iter_child_nodes(node)
+
+
+def _in_queries(tree: ast.AST) -> Iterator[str]:
+    """Names in texts for pandas' ``query`` and ``eval``, which look for them where they are called."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "@" in node.value:
+            yield from re.findall(r"(?<![\w@.])@([^\W\d]\w*)", node.value)
 
 
 def altered_in(code: str) -> set[str]:

@@ -27,6 +27,8 @@ from nbscale.notebook.names import altered_in, names_of, words_of_magics
         ("def f():\n    x = 1\n    x += 1", "", "f"),
         ("match v:\n    case {'a': w}:\n        pass", "v", "w"),
         ('f"{x!r:>{w}}"', "w x", ""),
+        ("df.query('a > @low and b<@high')", "df high low", ""),
+        ("df.query(f'a > @low + {x}'); 'me@home.org'", "df low x", ""),
     ],
 )
 def test_names(code, read, assigned):
