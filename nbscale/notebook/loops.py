@@ -13,11 +13,12 @@ from typing import Any
 
 from nbscale.engines.base import Ticket
 from nbscale.events import Place
+from nbscale.expr.unpicklable import can_pickle, culprit
 from nbscale.graph.axismap import At
 from nbscale.graph.job import Failure, Grow, Observation
 from nbscale.graph.stage import Edge, Program, Stage, Step
 from nbscale.notebook.shipping import Frozen, Namespace, freeze
-from nbscale.notebook.source import ITEM, Source, show_lines
+from nbscale.notebook.source import ITEM, VALUE, Source, show_lines
 from nbscale.record import record
 from nbscale.session import current
 
@@ -25,6 +26,9 @@ __all__ = ["Loop", "begin"]
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
 """Types whose values cannot change, and which travel as they are."""
+
+_ARRAYS = frozenset({"numpy", "pandas", "pyarrow"})
+"""Whose values are mapped instead of copied."""
 
 _SHARED = 1 << 20
 """Bytes of names from which on tasks map them instead of copying them."""
@@ -65,11 +69,25 @@ class Loop:
         names[ITEM] = item.load() if type(item) is Frozen else item
         try:
             exec(code, names)  # noqa: S102 - it is what the user's cell says
-        except Exception as error:
+            return None if self.wanted is None else self._gathered(names.get(self.wanted))
+        except (Exception, SystemExit) as error:
             item = self.items[index[0]]
             error.add_note(f"in item {index[0]} of the loop{_said(self.target, item)}")
             raise
-        return None if self.wanted is None else names.get(self.wanted)
+
+    def _gathered(self, value: Any) -> Any:
+        """A value on its way to the notebook; what cannot go there is named while it is known."""
+        if type(value) in _PLAIN or type(value).__module__.partition(".")[0] in _ARRAYS:
+            return value
+        try:
+            return freeze(value)
+        except Exception:
+            if can_pickle(value):
+                raise
+            name = "the value of the cell" if self.wanted == VALUE else str(self.wanted)
+            told = culprit(value, name)
+            msg = f"what is gathered cannot be sent to the notebook: {told}"
+            raise TypeError(msg) from None
 
 
 def _said(target: str, item: Any) -> str:
@@ -138,7 +156,7 @@ def begin(
     Ticket
         To wait for it.
     """
-    frozen = tuple(item if type(item) in _PLAIN else freeze(item) for item in items)
+    frozen = tuple(_as_it_is(number, item) for number, item in enumerate(items))
     n = len(frozen)
     values: list[Any] = [None] * n
     if not n:
@@ -148,7 +166,7 @@ def begin(
         return values, over
 
     def take(index: tuple[int, ...], value: Any) -> None:
-        values[index[0]] = value
+        values[index[0]] = value.take() if type(value) is Frozen else value
 
     shared = space.nbytes >= _SHARED and n > 1
     kernel = Loop(source, target, None if shared else space, frozen, wanted)
@@ -158,6 +176,19 @@ def begin(
         _Job(stages), what, "a parallel cell", lambda _: take, ended, place, tasks
     )
     return values, ticket
+
+
+def _as_it_is(number: int, item: Any) -> Any:
+    if type(item) in _PLAIN:
+        return item
+    try:
+        return freeze(item)
+    except Exception:
+        if can_pickle(item):
+            raise
+        told = culprit(item, f"item {number}")
+        msg = f"an item cannot be sent to another process: {told}"
+        raise TypeError(msg) from None
 
 
 def _stages(

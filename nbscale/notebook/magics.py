@@ -207,7 +207,7 @@ class ParallelMagics(Magics):
             return work
         try:
             ticket.wait()
-        except Exception as error:
+        except BaseException as error:
             _without_note(error, what)
             raise
         if gather is not None:

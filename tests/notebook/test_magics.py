@@ -160,6 +160,37 @@ def test_what_cannot_be_sent_is_named(front):
     assert run(front, "%%parallel for x in [1]\nlocks = x\nprint(locks)").out == "1\n"
 
 
+def test_items_and_what_is_gathered_are_named_if_they_cannot_be_sent(front):
+    run(front, "import threading")
+    told = run(front, "%%parallel for x in [1, {'a': threading.Lock()}]\nx")
+    assert told.kind == "TypeError"
+    assert "item 1['a']: _thread.lock; make it inside" in told.trace
+    told = run(front, "%%parallel for x in [1, 0] --gather ys\nys = [x or threading.Lock()]")
+    assert told.kind == "TypeError"
+    assert "ys[0]: _thread.lock; make it inside" in told.trace
+    assert "in item 1 of the loop: x = 0" in told.trace
+    told = run(front, "%%parallel for x in [1, 2] --gather ys\n[x, threading]")
+    assert value(front, "ys == [[1, threading], [2, threading]]") == "True"
+
+
+def test_what_a_query_reads_is_sent(front):
+    run(front, "import pandas as pd\nlow, df = 1, pd.DataFrame({'a': [1, 2, 3]})")
+    told = run(front, "%%parallel for x in [0, 1] --gather ys\nlen(df.query('a > @low + @x'))")
+    assert told.kind is None, told.trace
+    assert value(front, "ys") == "[2, 1]"
+
+
+def test_exceptions_of_the_notebook_keep_their_type(front):
+    run(
+        front,
+        "class Odd(Exception):\n    def __init__(self, a, b):\n"
+        "        super().__init__(f'{a}!')\n        self.b = b",
+    )
+    told = run(front, "%%parallel for x in [1]\nraise Odd(1, 2)")
+    assert told.kind == "Odd"
+    assert "Odd: 1!" in told.trace
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
