@@ -24,6 +24,9 @@ __all__ = ["append_stages", "become_ready", "unread"]
 
 _FEW = 32
 
+_NARROW = 8
+"""Values up to which each leads to its reader by itself, which costs more memory than time."""
+
 
 def append_stages(run: RunRecord, stages: Sequence[Stage]) -> list[StageRecord]:
     """Add stages to a run; return their records, in which every task is waiting.
@@ -82,12 +85,25 @@ def _append(run: RunRecord, stage: Stage, place: FloatArray, first: int) -> None
             _add_common(record, producer, w)
             continue
         record.ins.append((w, producer))
-        producer.outs.append((w, record))
-        uses = np.frombuffer(producer.uses, dtype=np.intc)
-        uses += counts_of_readers(edge, stage, producer.stage).astype(np.intc)
+        few = _few(w, n, edge.is_same)
+        producer.lead_to((w, record), few)
+        if few is None:
+            uses = np.frombuffer(producer.uses, dtype=np.intc)
+            uses += counts_of_readers(edge, stage, producer.stage).astype(np.intc)
+        else:
+            for j in few:
+                producer.uses[j] += 1
         counts = counts_of_reads(edge, stage)
         pending += counts if edge.producer >= first else _missing(w, producer, counts)
     record.pending = int_column(pending)
+
+
+def _few(w: Wire, n: int, same: bool) -> Sequence[int] | None:
+    """What a stage of one task reads over a wire; None for other stages, and if it is much."""
+    if n != 1 or same:
+        return None
+    read = w.reads(0)
+    return read if len(read) <= _NARROW and len(set(read)) == len(read) else None
 
 
 def _add_common(record: StageRecord, producer: StageRecord, w: Wire) -> None:

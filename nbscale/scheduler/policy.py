@@ -117,7 +117,7 @@ def may_be_dropped(record: StageRecord, task: int) -> bool:
 def _next_use(record: StageRecord, task: int) -> float:
     """Position of the first task that still has to read a value; infinite if none is known."""
     when = float("inf")
-    for w, reader in record.outs:
+    for w, reader in record.outs_of(task):
         for i in itertools.islice(w.readers(task), _MOST_READERS):
             if reader.state[i] <= PARKED and reader.position[i] < when:
                 when = reader.position[i]

@@ -67,6 +67,8 @@ class StageRecord:
         are not zero.
     ins, outs, common_ins, common_outs
         Its edges, and those of its readers.
+    narrow, wide
+        ``outs`` by the values they read, where they read few; the others.
     keep, pinned
         Its values stay; and must stay in memory, since the job looks at them.
     repeatable
@@ -110,6 +112,8 @@ class StageRecord:
     outs: list[Link] = dataclasses.field(default_factory=list)
     common_ins: list[Link] = dataclasses.field(default_factory=list)
     common_outs: list[Link] = dataclasses.field(default_factory=list)
+    narrow: dict[int, list[Link]] = dataclasses.field(default_factory=dict)
+    wide: list[Link] = dataclasses.field(default_factory=list)
     pinned: bool = False
     simple: bool = False
     reads: bool = False
@@ -186,12 +190,31 @@ class StageRecord:
         copy.stuck = self.stuck.copy()
         return copy
 
+    def lead_to(self, link: Link, values: Sequence[int] | None) -> None:
+        """Add a reader: of a few values, so that the others need not look at it, or of many."""
+        self.outs.append(link)
+        if values is None:
+            self.wide.append(link)
+            return
+        for task in values:
+            self.narrow.setdefault(task, []).append(link)
+
+    def outs_of(self, task: int) -> list[Link]:
+        """Links to those that may read a value."""
+        found = self.narrow.get(task)
+        return self.wide if found is None else self.wide + found
+
     def relink(self, stages: Sequence[StageRecord]) -> None:
         """Lead the links of a clone to clones."""
         if self.ins:
             self.ins = [(w, stages[w.producer]) for w, _ in self.ins]
         if self.outs:
             self.outs = [(w, stages[w.consumer]) for w, _ in self.outs]
+            self.wide = [(w, stages[w.consumer]) for w, _ in self.wide]
+            self.narrow = {
+                task: [(w, stages[w.consumer]) for w, _ in links]
+                for task, links in self.narrow.items()
+            }
         if self.common_ins:
             self.common_ins = [(w, stages[w.producer]) for w, _ in self.common_ins]
         if self.common_outs:

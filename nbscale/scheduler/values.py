@@ -110,7 +110,7 @@ class Values:
 
     def _appeared(self, run: RunRecord, record: StageRecord, task: int) -> None:
         """A value exists that did not: count it off for whoever reads it."""
-        for w, reader in record.outs:
+        for w, reader in record.outs_of(task):
             state, pending = reader.state, reader.pending
             for i in (task,) if w.same else w.readers(task):
                 s = state[i]
@@ -132,7 +132,7 @@ class Values:
 
     def _vanished(self, record: StageRecord, task: int) -> None:
         """A value that existed does not any more: whoever reads it must wait for it again."""
-        for w, reader in record.outs:
+        for w, reader in record.outs_of(task):
             for i in w.readers(task):
                 state = reader.state[i]
                 if state in (WAITING, READY, PARKED):

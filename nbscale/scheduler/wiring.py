@@ -84,6 +84,9 @@ def wire(edge: Edge, stage: Stage, producer: Stage, slot: int) -> Wire:
     readers: Numbers = _itself
     if not common:
         reads, readers = _directions(edge, stage, producer, same=same)
+        if stage.n_tasks == 1 and not same:
+            # The map's own answer takes an inverse as long as the producer: see `Listed`.
+            readers = _Only(frozenset(reads(0)))
     return Wire(
         edge.producer,
         stage.number,
@@ -117,6 +120,18 @@ def _directions(
 
 def _itself(task: int) -> Sequence[int]:
     return (task,)
+
+
+class _Only:
+    """Who reads a value, where there is but one who might."""
+
+    __slots__ = ("read",)
+
+    def __init__(self, read: frozenset[int]) -> None:
+        self.read = read
+
+    def __call__(self, task: int) -> Sequence[int]:
+        return (0,) if task in self.read else ()
 
 
 class _Line:

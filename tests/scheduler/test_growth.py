@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from nbscale.graph.axismap import All, At, Each, Group
+from nbscale.graph.axismap import All, At, Each, Group, Listed
 from nbscale.scheduler.growth import append_stages, become_ready, unread
 from nbscale.scheduler.states import HELD, READY
 from tests.scheduler.stages import edge, run_of, stage
@@ -23,6 +23,20 @@ def test_counts_of_a_new_stage():
     assert [r.repeatable for r in run.stages] == [True, True, False, False]
     assert unread(source) == []
     assert unread(after) == [0, 1]
+
+
+def test_a_value_that_one_reads_leads_to_it_alone():
+    n = 5
+    readers = [stage(2 + j, 1, edge(0, Listed(n, [0, 1], [j]))) for j in range(n)]
+    run = run_of(stage(0, n), stage(1, n, edge(0, Each(n))), *readers)
+    source = run.stages[0]
+    assert source.uses.tolist() == [2] * n
+    for j in range(n):
+        assert [w.consumer for w, _ in source.outs_of(j)] == [1, 2 + j]
+        assert [w.readers(j) for w, _ in source.outs_of(j)] == [(j,), (0,)]
+    assert len(source.outs) == 1 + n
+    copy = run.clone().stages[0]
+    assert all(r is not run.stages[w.consumer] for w, r in copy.outs_of(3))
 
 
 def test_what_exists_already_is_not_waited_for():
