@@ -255,7 +255,7 @@ def test_a_worker_that_is_silent_is_not_taken_for_frozen(engine, board, monkeypa
 
 
 def test_a_zygote_that_hangs(monkeypatch):
-    monkeypatch.setattr("nbscale.engines.local.driving._STARTING", 2.0)  # it needs some to start
+    monkeypatch.setattr("nbscale.engines.local.driving._STARTING", 5.0)  # it needs some to start
     engine = Pooled()
     engine.scale(2)
     engine.wait_ready()
