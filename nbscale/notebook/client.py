@@ -29,8 +29,10 @@ from nbscale.events import Observer, Place, user_place
 from nbscale.expr.node import walk
 from nbscale.graph.job import Grow, Job
 from nbscale.plan.jobs import PlanJob
+from nbscale.record import replace
 from nbscale.session import Request, RunReport, Session, fitting
 from nbscale.store.codec import decode, encode
+from nbscale.store.shared import offer
 
 __all__ = ["DriverSession"]
 
@@ -41,6 +43,7 @@ class _Asked:
     def __init__(self, ticket: Ticket, take: Take | None = None) -> None:
         self.ticket, self.take = ticket, take
         self.answer: Any = None
+        self.held: Any = None  # memory that was offered lasts as long as this does
 
 
 class DriverSession(Session):
@@ -117,7 +120,9 @@ class DriverSession(Session):
         record = RunReport(next(self._numbers), what, "kernel", reason, place, tasks, stages=1)
         self._remember(record)
         began = time.monotonic()
-        bulk = Bulk(encode(step.stages, cloudpickle.dumps))
+        offers = [tuple(map(offer, stage.shared)) for stage in step.stages]
+        stages = tuple(replace(stage, shared=()) for stage in step.stages)
+        bulk = Bulk(encode((stages, offers), cloudpickle.dumps))
         number = next(self._questions)
 
         def finished(error: BaseException | None) -> None:
@@ -130,6 +135,7 @@ class DriverSession(Session):
         message = ("begin", number, what, reason, place, tasks)
         ticket = self._ask(number, message, bulk, deliver(0))
         ticket.on_finish = finished
+        self._asked[number].held = step.stages
         ticket.begin()
         return ticket
 

@@ -14,8 +14,10 @@ from nbscale.engines.failure import pack
 from nbscale.events import Place
 from nbscale.graph.job import Failure, Grow, Observation
 from nbscale.graph.stage import Stage
+from nbscale.record import replace
 from nbscale.session import current
 from nbscale.store.codec import decode, encode
+from nbscale.store.shared import accept
 
 __all__ = ["Serving"]
 
@@ -106,8 +108,15 @@ class Serving:
         def take(index: tuple[int, ...], value: Any) -> None:
             self._line.post(("took", number, index), Bulk(encode(value, cloudpickle.dumps)))
 
+        stages, offers = decode(data)
+        job = _Stages(
+            tuple(
+                replace(stage, shared=tuple(map(accept, some)))
+                for stage, some in zip(stages, offers, strict=True)
+            )
+        )
         ticket = current().begin(
-            _Stages(decode(data)), what, reason, lambda _: take,
+            job, what, reason, lambda _: take,
             lambda error: self._ended(number, error), place, tasks,
         )  # fmt: skip
         self._begun(number, ticket)

@@ -33,7 +33,20 @@ from typing import Any, TypeAlias, TypeVar
 from nbscale.errors import NbscaleError, Stuck
 from nbscale.store.codec import Dumps, Encoded, decode, encode
 
-__all__ = ["Argument", "Kept", "Memory", "fetch_with", "held", "keep", "keep_all", "naming", "trim"]
+__all__ = [
+    "Argument",
+    "Kept",
+    "Memory",
+    "Offer",
+    "accept",
+    "fetch_with",
+    "held",
+    "keep",
+    "keep_all",
+    "naming",
+    "offer",
+    "trim",
+]
 
 T = TypeVar("T")
 
@@ -63,6 +76,10 @@ Fetch: TypeAlias = Callable[[int], int]
 """Gives a descriptor of the memory of that name; it stays the giver's."""
 
 
+Offer: TypeAlias = tuple[int, int, int, int]
+"""Memory of another process: its number there, the descriptor there, its name, its bytes."""
+
+
 class Memory:
     """Bytes that do not change while somebody refers to them or to a map of them.
 
@@ -90,6 +107,10 @@ class Memory:
             _spares.add(self.fd, _HEAD + self.nbytes)
         elif self._made_by:  # by the process that this one was forked from
             os.close(self.fd)
+
+    def __reduce__(self) -> Any:
+        # Another process would take the numbers of descriptors for its own, and close them.
+        raise TypeError("memory travels by its descriptor: see naming() and offer()")
 
     def map(self, start: int, nbytes: int) -> memoryview:
         """Bytes of it for the caller to change: nobody else sees it. They live as long as the map."""
@@ -284,6 +305,32 @@ def fetch_with(fetch: Fetch) -> None:
     _fetch = fetch
 
 
+def offer(memory: Memory) -> Offer:
+    """Tell another process of this user's where memory is to be had, for as long as it is held here."""
+    return os.getpid(), memory.fd, memory.name, memory.nbytes
+
+
+def accept(offered: Offer) -> Memory:
+    """The memory that a process of ours offers.
+
+    Raises
+    ------
+    OSError
+        If that process has ended.
+    """
+    pid, fd, name, nbytes = offered
+    memory = _known.get(name)
+    return _opened(f"/proc/{pid}/fd/{fd}", name, nbytes) if memory is None else memory
+
+
+def _opened(path: str, name: int, nbytes: int) -> Memory:
+    fd = _locked(path)
+    memory = Memory(name, fd, fd, nbytes)
+    if os.pread(memory.fd, _NAME.size, 0) != _NAME.pack(name):
+        raise Stuck("shared memory was given back while it was in use")
+    return memory
+
+
 def _placed(encoded: Encoded) -> Kept:
     if encoded.nbytes <= _INLINE or not hasattr(os, "memfd_create"):
         return Kept(None, encoded.to_bytes(), 0, encoded.nbytes)
@@ -299,7 +346,7 @@ def _written(parts: Sequence[tuple[int, Any]], nbytes: int) -> Memory:
         os.ftruncate(fd, _HEAD + nbytes)
         for start, part in [(-_HEAD, _NAME.pack(name)), *parts]:
             _write(fd, part, _HEAD + start)
-        return Memory(name, fd, _locked(fd), nbytes)
+        return Memory(name, fd, _locked(f"/proc/self/fd/{fd}"), nbytes)
     except BaseException:
         os.close(fd)
         raise
@@ -331,13 +378,13 @@ def _write(fd: int, part: Any, at: int) -> None:
         view, at = view[done:], at + done
 
 
-def _locked(fd: int) -> int:
+def _locked(path: str) -> int:
     """The same memory opened anew, to be read, and locked against being used for another value."""
     import fcntl as f  # noqa: PLC0415 - not everywhere
 
     # A copy of the descriptor would share the lock of whoever gave it.
     with _scarce():
-        mine = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        mine = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         f.flock(mine, f.LOCK_SH | f.LOCK_NB)
     except BaseException:
@@ -374,10 +421,7 @@ def _found(name: int, size: int, start: int, nbytes: int) -> Kept:
             raise NbscaleError(
                 "a value in shared memory was named in a process that does not share it"
             )
-        fd = _locked(_fetch(name))
-        memory = Memory(name, fd, fd, size)
-        if os.pread(memory.fd, _NAME.size, 0) != _NAME.pack(name):
-            raise Stuck("shared memory was given back while it was in use")
+        memory = _opened(f"/proc/self/fd/{_fetch(name)}", name, size)
     return Kept(memory, b"", start, nbytes)
 
 

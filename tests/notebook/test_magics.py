@@ -371,6 +371,20 @@ def test_a_cell_computes_in_the_pool_of_the_kernel(front):
     assert "nbscale" not in told.trace
 
 
+def test_what_a_cell_puts_into_shared_memory_is_read_in_the_pool(front):
+    run(front, "import numpy as np\nouter = ns.put(np.arange(1_000_000))")
+    told = run(
+        front,
+        "%%parallel\ninner = ns.put(np.arange(1_000_000))\n"
+        "takes = [ns.submit(np.take, x, 5) for x in (inner, outer) for _ in range(2)]\n"
+        "taken, here = ns.gather(takes), int(outer.result()[3])\ndel takes",
+    )
+    assert told.kind is None, told.trace
+    assert value(front, "[int(x) for x in taken], here, inner.result()[7]") == (
+        "([5, 5, 5, 5], 3, np.int64(7))"
+    )
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [("os._exit(3)", "ended with code 3"), ("os.kill(os.getpid(), 9)", "was ended by SIGKILL")],

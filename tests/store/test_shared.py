@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from nbscale.errors import NbscaleError, Stuck
 from nbscale.store import shared
-from nbscale.store.shared import held, keep, keep_all, naming, trim
+from nbscale.store.shared import accept, held, keep, keep_all, naming, offer, trim
 
 MB = 1 << 20
 
@@ -166,3 +170,21 @@ def test_without_a_descriptor_it_says_what_to_do(monkeypatch):
     again = os.open("/dev/null", os.O_RDONLY)
     os.close(again)
     assert again == used
+
+
+def test_memory_is_offered_to_another_process_and_is_never_pickled():
+    kept = keep(np.arange(100_000))
+    memory = kept._memory
+    with pytest.raises(TypeError, match="offer"):
+        pickle.dumps(memory)
+    code = (
+        "import sys, json; from nbscale.store.shared import Kept, accept\n"
+        "memory = accept(json.loads(sys.argv[1]))\n"
+        "print(Kept(memory, b'', *map(int, sys.argv[2:])).value()[7])"
+    )
+    sent = [json.dumps(offer(memory)), str(kept._start), str(kept.nbytes)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *sent], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "7\n"
+    assert accept(offer(memory)) is memory
