@@ -37,7 +37,8 @@ def taken(pieces: Sequence[Any], order: npt.NDArray[np.int64], without: Any = No
     columns: dict[int, Any] = dict.fromkeys(kept)
     if len(order) <= _SHORT * len(pieces):
         plain = [i for i in kept if isinstance(dtypes[i], np.dtype)]
-        columns.update(_scattered(pieces, order, plain))
+        if plain:  # otherwise each piece would be copied for nothing
+            columns.update(_scattered(pieces, order, plain))
     for i in kept:
         if columns[i] is None:
             columns[i] = _column([_at(piece, i) for piece in pieces], order)
