@@ -51,7 +51,7 @@ lint: widgets
 	$(BIN)/lint-imports --no-logo
 
 unit: widgets
-	$(BIN)/python -m pytest -n 2 $(TESTS)
+	$(BIN)/python -m pytest -n 2 --durations 25 $(TESTS)
 
 widgets: .venv/ready
 	@$(BIN)/python hatch_build.py
