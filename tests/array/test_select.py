@@ -13,7 +13,8 @@ def x():
 
 
 def runs():
-    return len(ns.runs())
+    """How many there have been: the session keeps a thousand."""
+    return max((run.run for run in ns.runs()), default=0)
 
 
 def test_a_mask_is_lazy_until_its_shape_is_wanted(x):
