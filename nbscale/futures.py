@@ -15,7 +15,7 @@ import pickle
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TypeAlias
 
 from nbscale.collection import public
@@ -25,7 +25,7 @@ from nbscale.errors import RunCancelled
 from nbscale.events import Place, user_place
 from nbscale.expr.function import Function, capture
 from nbscale.expr.unpicklable import can_pickle, culprit
-from nbscale.graph.job import Failure, Grow, Observation
+from nbscale.graph.job import Sealed
 from nbscale.graph.stage import Program, Stage, Step
 from nbscale.record import record
 from nbscale.session import current
@@ -187,20 +187,6 @@ class _Calls:
             return False, pack(error)
 
 
-class _Job:
-    """One stage, a task a call."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-
-    def step(self, seen: Observation | Failure | None) -> Grow:
-        del seen
-        return Grow((self._stage,), sealed=True)
-
-    def measured(self, sizes: Mapping[int, Mapping[int, tuple[int, int]]]) -> None:
-        """Nobody plans with them."""
-
-
 class _Batch:
     """Calls that travel together."""
 
@@ -247,7 +233,7 @@ class _Batch:
             )  # fmt: skip
             try:
                 self.ticket = current().begin(
-                    _Job(stage), f"{n} x {name}", "submitted", self._deliver,
+                    Sealed((stage,)), f"{n} x {name}", "submitted", self._deliver,
                     self._ended, self.place, n,
                 )  # fmt: skip
             except BaseException as error:  # noqa: BLE001 - who waits must be told

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 from nbscale.graph.stage import Stage
 from nbscale.record import record
 
-__all__ = ["Done", "Failure", "Grow", "Job", "Observation", "Replan", "Reply", "Watch"]
+__all__ = ["Done", "Failure", "Grow", "Job", "Observation", "Replan", "Reply", "Sealed", "Watch"]
 
 
 class Replan(Exception):
@@ -98,3 +98,24 @@ class Job(Protocol):
 
     def measured(self, sizes: Mapping[int, Mapping[int, tuple[int, int]]]) -> None:
         """Take note of (rows, bytes) of finished tasks, by stage and task: for later estimates."""
+
+
+class Sealed:
+    """A job whose stages are all known from the start.
+
+    Parameters
+    ----------
+    stages
+        All of them, numbered from 0.
+    """
+
+    def __init__(self, stages: tuple[Stage, ...]) -> None:
+        self._stages = stages
+
+    def step(self, seen: Observation | Failure | None) -> Grow:
+        """All stages at once; it is asked no more."""
+        del seen
+        return Grow(self._stages, sealed=True)
+
+    def measured(self, sizes: Mapping[int, Mapping[int, tuple[int, int]]]) -> None:
+        """Nobody plans with them."""

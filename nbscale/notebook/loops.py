@@ -7,7 +7,7 @@ else sees what it makes of them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from types import CodeType
 from typing import Any
 
@@ -15,7 +15,7 @@ from nbscale.engines.base import Ticket
 from nbscale.events import Place
 from nbscale.expr.unpicklable import can_pickle, culprit
 from nbscale.graph.axismap import At
-from nbscale.graph.job import Failure, Grow, Observation
+from nbscale.graph.job import Sealed
 from nbscale.graph.stage import Edge, Program, Stage, Step
 from nbscale.notebook.shipping import Frozen, Namespace, freeze
 from nbscale.notebook.source import ITEM, VALUE, Source, show_lines
@@ -112,20 +112,6 @@ class _Share:
         return self._space
 
 
-class _Job:
-    """The stages of a loop, all known from the start."""
-
-    def __init__(self, stages: tuple[Stage, ...]) -> None:
-        self._stages = stages
-
-    def step(self, seen: Observation | Failure | None) -> Grow:
-        del seen
-        return Grow(self._stages, sealed=True)
-
-    def measured(self, sizes: Mapping[int, Mapping[int, tuple[int, int]]]) -> None:
-        """Nobody plans with them."""
-
-
 def begin(
     source: Source,
     target: str,
@@ -173,7 +159,7 @@ def begin(
     stages = _stages(kernel, space if shared else None, n, what, place)
     tasks = sum(stage.n_tasks for stage in stages)
     ticket = current().begin(
-        _Job(stages), what, "a parallel cell", lambda _: take, ended, place, tasks
+        Sealed(stages), what, "a parallel cell", lambda _: take, ended, place, tasks
     )
     return values, ticket
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import cloudpickle
@@ -12,28 +12,13 @@ from nbscale.comm.line import Bulk, Line
 from nbscale.engines.base import Ticket
 from nbscale.engines.failure import pack
 from nbscale.events import Place
-from nbscale.graph.job import Failure, Grow, Observation
-from nbscale.graph.stage import Stage
+from nbscale.graph.job import Sealed
 from nbscale.record import replace
 from nbscale.session import current
 from nbscale.store.codec import decode, encode
 from nbscale.store.shared import accept
 
 __all__ = ["Serving"]
-
-
-class _Stages:
-    """The job of stages that are all known from the start."""
-
-    def __init__(self, stages: tuple[Stage, ...]) -> None:
-        self._stages = stages
-
-    def step(self, seen: Observation | Failure | None) -> Grow:
-        del seen
-        return Grow(self._stages, sealed=True)
-
-    def measured(self, sizes: Mapping[int, Mapping[int, tuple[int, int]]]) -> None:
-        """Nobody plans with them."""
 
 
 class Serving:
@@ -109,7 +94,7 @@ class Serving:
             self._line.post(("took", number, index), Bulk(encode(value, cloudpickle.dumps)))
 
         stages, offers = decode(data)
-        job = _Stages(
+        job = Sealed(
             tuple(
                 replace(stage, shared=tuple(map(accept, some)))
                 for stage, some in zip(stages, offers, strict=True)
