@@ -129,7 +129,8 @@ def test_large_names_are_shared_and_each_task_may_write_to_them(front):
 def test_what_tasks_print_appears_under_the_cell(front):
     told = run(front, "%%parallel for x in range(3)\nprint(f'<b>{x}</b>')")
     assert sorted(told.out.split()) == ["<b>0</b>", "<b>1</b>", "<b>2</b>"]
-    assert not told.data("text/html")
+    # Progress is HTML, if it took long; what was printed never is.
+    assert not any("<b>" in html for html in told.data("text/html"))
 
 
 def test_errors_keep_their_type_and_point_at_the_line(front):
@@ -240,7 +241,10 @@ def test_an_error_in_the_background_is_shown_under_its_cell(front):
 
 def test_work_in_the_background_can_be_waited_for_and_cancelled(front):
     started = run(front, "%%parallel --background for x in range(2) --gather ws\nx + 1")
-    assert re.fullmatch(r"<for x in range\(2\): (running|done)>", started.data("text/plain")[0])
+    assert any(  # a line of progress may come first
+        re.fullmatch(r"<for x in range\(2\): (running|done)>", text)
+        for text in started.data("text/plain")
+    )
     assert value(front, f"(Out[{started.number}].result(30), Out[{started.number}].status)") == (
         "([1, 2], 'done')"
     )
