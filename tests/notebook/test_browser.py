@@ -18,6 +18,18 @@ def beside(name):
 
 browser, kernels = beside("browser"), beside("kernels")
 
+MANY = 300
+
+HELD = """
+from pathlib import Path
+
+@ns.delayed
+def held():
+    while not Path({path!r}).exists():
+        time.sleep(0.05)
+"""
+"""A task that ends when a file is there: a slow browser must not miss what the cell shows."""
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
@@ -25,10 +37,10 @@ def lab(tmp_path_factory):
     executable = browser.find_chromium()
     folder = tmp_path_factory.mktemp("lab")
     cells = [
-        kernels.slow(folder / "out"),
+        kernels.slow(folder / "out", MANY) + HELD.format(path=str(folder / "go")),
         "_ = ns.compute(*slow)",
         "ns.runs()[-1].outcome",
-        "_ = ns.compute(*slow[:60])",
+        "_ = ns.compute(*slow[:20], held())",
     ]
     browser.write_notebook(folder / "progress.ipynb", *cells)
     with browser.jupyterlab(folder) as address, browser.chromium(executable, folder) as context:
@@ -61,7 +73,7 @@ def test_a_run_is_seen_and_stopped(lab):
 
     notebook.run(2)
     assert "cancelled" in notebook.cell(2).locator(".jp-OutputArea-output").inner_text()
-    assert len(out.read_text().split()) == lines < 100
+    assert len(out.read_text().split()) == lines < MANY
     notebook.page.screenshot(path=folder / "stopped.png")
 
 
@@ -84,6 +96,7 @@ def test_it_fits_a_dark_theme_and_a_narrow_window(lab):
     )
     assert wide <= 0
     assert min(red, green, blue) > 150  # light on dark
+    (folder / "go").touch()
     notebook.until_done(3)
     folded = notebook.cell(3).locator("details summary")
     folded.click()
