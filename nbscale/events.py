@@ -48,6 +48,7 @@ class RunStarted:
     """A run began. ``what`` names the result in the user's words; ``reason`` says why this engine.
 
     ``depth`` counts the tasks the caller was inside of: 0 for a run that the user waits for.
+    ``open``: how many tasks there will be is not known.
     """
 
     run: int
@@ -57,11 +58,15 @@ class RunStarted:
     reason: str
     place: Place | None
     depth: int = 0
+    open: bool = False
 
 
 @record
 class StageAdded:
-    """A stage joined a run: ``tasks`` tasks named by the operations fused in it."""
+    """A stage joined a run: ``tasks`` tasks named by the operations fused in it.
+
+    Told again when a stage has grown.
+    """
 
     run: int
     stage: int

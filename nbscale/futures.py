@@ -15,8 +15,9 @@ import pickle
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from nbscale.collection import public
 from nbscale.engines.base import Ticket, inside
@@ -50,6 +51,9 @@ _MOST = 256
 
 _AFTER = 0.001
 """Seconds after which a batch is handed over."""
+
+_AWAKE = 0.01
+"""Seconds after a batch in which the next is looked for: to be woken costs more than to look."""
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
 """Types whose values cannot change."""
@@ -175,6 +179,7 @@ class _Calls:
     """The kernel of a batch: task i makes call i."""
 
     calls: tuple[tuple[Function, Any], ...]
+    plain: ClassVar[bool] = True  # functions and arguments are bytes already, or cannot change
 
     def __call__(self, index: tuple[int, ...]) -> Outcome:
         function, arguments = self.calls[index[0]]
@@ -195,6 +200,7 @@ class _Batch:
         self.calls: list[tuple[Function, Any]] = []
         self.captured: dict[int, tuple[Any, Function]] = {}
         self.place: Place | None = None
+        self.open = False  # more of the kind are to be expected
         self.due = time.monotonic() + _AFTER
         self.ticket: Ticket | None = None
         self._lock = threading.Lock()
@@ -233,8 +239,8 @@ class _Batch:
             )  # fmt: skip
             try:
                 self.ticket = current().begin(
-                    Sealed((stage,)), f"{n} x {name}", "submitted", self._deliver,
-                    self._ended, self.place, n,
+                    Sealed((stage,)), name, "submitted", self._deliver,
+                    self._ended, self.place, n, joins=True, open=self.open,
                 )  # fmt: skip
             except BaseException as error:  # noqa: BLE001 - who waits must be told
                 self._ended(error)
@@ -271,11 +277,19 @@ class _Desk:
         self._lock = threading.Lock()
         self._starting = threading.RLock()
         self._open: _Batch | None = None
-        self._todo: queue.SimpleQueue[Callable[[], object] | _Batch] = queue.SimpleQueue()
+        self._opened: deque[_Batch] = deque()  # some of them were handed over before they were due
+        self._todo: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._asleep = False
 
     def add(
-        self, future: Future, function: Any, arguments: Any, place: Place | None = None
+        self,
+        future: Future,
+        function: Any,
+        arguments: Any,
+        place: Place | None = None,
+        *,
+        open: bool = False,
     ) -> None:
         full = None
         if not isinstance(function, Function):
@@ -285,7 +299,8 @@ class _Desk:
             if batch is None:
                 batch = self._open = _Batch()
                 batch.place = place or user_place()
-                self._post(batch)
+                batch.open = open
+                self._time(batch)
             batch.add(future, function, arguments)
             if len(batch.calls) >= _MOST:
                 full, self._open = batch, None
@@ -332,28 +347,45 @@ class _Desk:
 
         self._post(fail)
 
-    def _post(self, what: Callable[[], object] | _Batch) -> None:
+    def _time(self, batch: _Batch) -> None:
+        """Have a batch handed over in time."""
+        self._opened.append(batch)
+        if self._asleep:
+            self._todo.put(None)
+        elif self._thread is None:
+            self._begin()
+
+    def _post(self, what: Callable[[], object]) -> None:
         self._todo.put(what)  # needs no lock: a future may be given up by a finalizer, anywhere
         if self._thread is None:
-            with self._starting:
-                if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._run, name="nbscale-futures", daemon=True
-                    )
-                    self._thread.start()
+            self._begin()
+
+    def _begin(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="nbscale-futures", daemon=True
+                )
+                self._thread.start()
 
     def _run(self) -> None:
-        waiting: list[_Batch] = []
+        opened, todo = self._opened, self._todo
+        idle = 0.0
         while True:
-            rest = max(0.0, waiting[0].due - time.monotonic()) if waiting else None
-            try:
-                what = self._todo.get(timeout=rest)
-            except queue.Empty:
-                waiting.pop(0).go()
-                continue
-            if isinstance(what, _Batch):
-                waiting.append(what)
+            now = time.monotonic()
+            while opened and opened[0].due <= now:
+                opened.popleft().go()
+                idle = now + _AWAKE
+            what = None
+            if opened or now < idle:
+                with contextlib.suppress(queue.Empty):
+                    what = todo.get(timeout=max(0.0, opened[0].due - now) if opened else _AFTER)
             else:
+                self._asleep = True  # from here on who opens a batch says so
+                if not opened:
+                    what = todo.get()
+                self._asleep = False
+            if what is not None:
                 what()
             del what
 
@@ -486,10 +518,11 @@ def begin(future: Future, function: Function, arguments: Frozen, place: Place | 
     function, arguments
         The call.
     place
-        Where the user asked for it.
+        Where the user asked for it. Others of the same name and place are told of with it, and more
+        of them are expected.
     """
     if not future.cancelled():
-        _desk.add(future, function, arguments, place)
+        _desk.add(future, function, arguments, place, open=True)
 
 
 def _call_here(

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import itertools
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from nbscale import config
 from nbscale.engines import limits
@@ -23,13 +24,17 @@ from nbscale.errors import EngineError, PlanNotice, RunCancelled
 from nbscale.events import Observer, Place, user_place
 from nbscale.expr.node import Adaptive, Index, Node, Source, Tasks, walk
 from nbscale.graph.job import Job
+from nbscale.joint import Joint, outcome_of
 from nbscale.plan.jobs import Learned, PlanJob, informed
 from nbscale.plan.rewrite import Change, bottom_up, carry_places, rewrite
 from nbscale.plan.rules import RULES
-from nbscale.record import record
+from nbscale.record import record, replace
 from nbscale.store.shared import trim
 
 __all__ = ["Gather", "Request", "RunReport", "Session", "become", "current", "fitting", "runs"]
+
+_Key: TypeAlias = tuple[str, Place | None, str]
+"""What is told of as one: its name, where the user asked for it, the engine."""
 
 _SMALL = 1_000_000
 """Bytes below which handing work to others costs more than the work."""
@@ -135,7 +140,9 @@ class Session:
         self._engines: dict[str, tuple[Engine, tuple[int | None, int | None]]] = {}
         self._numbers = itertools.count(1)
         self._observers: list[Observer] | None = None
-        self._under_way: dict[int, tuple[Ticket, threading.Thread | None]] = {}
+        self._under_way: dict[int, tuple[Ticket | Joint, threading.Thread | None]] = {}
+        self._joining = threading.Lock()
+        self._joints: dict[_Key, tuple[Joint, RunReport]] = {}
 
     def plan(self, requests: Sequence[Request]) -> tuple[PlanJob, list[Change]]:
         """Rewrite the requested nodes and make the job that lowers them."""
@@ -218,6 +225,9 @@ class Session:
         ended: Callable[[BaseException | None], None],
         place: Place | None,
         tasks: int,
+        *,
+        joins: bool = False,
+        open: bool = False,
     ) -> Ticket:
         """Begin a job of one stage that nobody waits for yet, in processes where there are some.
 
@@ -231,8 +241,16 @@ class Session:
             Where results go.
         ended
             Called on the engine's thread when it is over, with its error; must be short.
+        joins
+            It is told of as one with others of the same name and place, while one is under way.
+        open
+            More of them are to be expected.
         """
         engine = self.for_calls()
+        if joins:
+            return self._begin_jointly(
+                RunInfo(0, what, reason, place, open=open), engine, job, deliver, ended, tasks
+            )
         record = RunReport(next(self._numbers), what, engine.name, reason, place, tasks, stages=1)
         self._remember(record)
         began = time.monotonic()
@@ -240,8 +258,7 @@ class Session:
         def finished(error: BaseException | None) -> None:
             self._under_way.pop(record.run, None)
             record.seconds = time.monotonic() - began
-            cancelled = isinstance(error, (RunCancelled, KeyboardInterrupt))
-            record.outcome = "done" if error is None else "cancelled" if cancelled else "failed"
+            record.outcome = outcome_of(error)
             ended(error)
 
         info = RunInfo(run=record.run, what=what, reason=reason, place=place)
@@ -250,6 +267,58 @@ class Session:
         self._under_way[record.run] = (ticket, None)
         ticket.begin()
         return ticket
+
+    def _begin_jointly(
+        self,
+        info: RunInfo,
+        engine: Engine,
+        job: Job,
+        deliver: Deliver,
+        ended: Callable[[BaseException | None], None],
+        tasks: int,
+    ) -> Ticket:
+        joint, info = self._joined(info, engine, tasks)
+        try:
+            ticket = engine.run(job, info=info, deliver=deliver, observers=self.observers())
+        except BaseException as error:
+            joint.left(error)
+            raise
+        joint.entered(ticket)
+
+        def finished(error: BaseException | None) -> None:
+            joint.left(error, ticket)
+            ended(error)
+
+        ticket.on_finish = finished
+        ticket.begin()
+        return ticket
+
+    def _joined(self, info: RunInfo, engine: Engine, tasks: int) -> tuple[Joint, RunInfo]:
+        """The runs under way that one is told of with, and what it is begun with."""
+        key = (info.what, info.place, engine.name)
+        with self._joining:
+            joint, report = self._joints.get(key, (None, None))
+            part = None if joint is None else joint.join(tasks)
+            if joint is None or report is None or part is None:
+                number = next(self._numbers)
+                report = RunReport(number, "", engine.name, info.reason, info.place, stages=1)
+                self._remember(report)
+                over = functools.partial(self._joint_over, key, report, time.monotonic())
+                joint = Joint(replace(info, run=number), engine.name, self.observers(), over)
+                self._joints[key] = joint, report
+                self._under_way[number] = (joint, None)
+                part = joint.join(tasks)
+                assert part is not None  # nobody has left yet
+            report.tasks += tasks
+            report.what = f"{report.tasks} x {info.what}"
+        return joint, part
+
+    def _joint_over(self, key: _Key, report: RunReport, began: float, outcome: str) -> None:
+        self._under_way.pop(report.run, None)
+        report.seconds = time.monotonic() - began
+        report.outcome = outcome
+        if self._joints.get(key, (None, None))[1] is report:
+            self._joints.pop(key, None)
 
     def for_calls(self) -> Engine:
         """The engine that calls of functions of the user's are run on, started."""

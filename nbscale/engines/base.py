@@ -71,6 +71,11 @@ class RunInfo:
         Where the user asked for it.
     depth
         How many tasks the caller is inside of.
+    open
+        More may come to be told of as the same run.
+    part, first
+        It is a part of what is told of as one run, the beginning and the end by somebody else; the
+        number of its first task in that.
     """
 
     run: int
@@ -78,6 +83,9 @@ class RunInfo:
     reason: str = ""
     place: Place | None = None
     depth: int = 0
+    open: bool = False
+    part: bool = False
+    first: int = 0
 
 
 Take: TypeAlias = Callable[[tuple[int, ...], Any], None]

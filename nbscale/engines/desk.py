@@ -179,6 +179,7 @@ def _run(
     size = failure = None
     if work.wire is not None:
         _, stage, task = action.task
+        task += work.run.info.first
         work.wire.put(TaskStarted(work.number, stage, task, action.worker, start))
     try:
         size = work.execute(action.task.task)

@@ -83,9 +83,12 @@ class Running:
         self.opened = True
         info = self.info
         self._memory_told = now = time.monotonic()
-        self._tell(
-            RunStarted(info.run, now, info.what, self._engine, info.reason, info.place, info.depth)
-        )
+        if not info.part:
+            self._tell(
+                RunStarted(
+                    info.run, now, info.what, self._engine, info.reason, info.place, info.depth
+                )
+            )
 
     def grow(self, grow: Grow, make: Make) -> Grown:
         """Make new stages ready and forget those taken back; return what the machine is told."""
@@ -110,7 +113,8 @@ class Running:
         take = None if stage.result is None else self._deliver(stage.result)
         self.works[number] = make(stage, take, self._wire)
         edges = tuple(edge.producer for edge in stage.edges)
-        self._tell(StageAdded(run, number, stage.name, stage.n_tasks, edges, stage.places))
+        tasks = self.info.first + stage.n_tasks
+        self._tell(StageAdded(run, number, stage.name, tasks, edges, stage.places))
 
     def step(self, report: Report) -> Reply:
         """Show the job what the machine reports; return what it says, or the error it raised."""
@@ -191,7 +195,8 @@ class Running:
         self.errors.clear()
         self.works = {}  # they refer to this run: as a cycle they would keep what they hold
         message = "" if error is None else _said(error)
-        self._tell(RunEnded(self.info.run, time.monotonic(), outcome, message))
+        if not self.info.part:
+            self._tell(RunEnded(self.info.run, time.monotonic(), outcome, message))
         self._ticket.finish(error)
 
 

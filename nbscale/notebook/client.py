@@ -24,10 +24,11 @@ from nbscale import config
 from nbscale.comm.line import Bulk, Line
 from nbscale.engines.base import Deliver, Engine, Take, Ticket, load_engine
 from nbscale.engines.failure import unpack
-from nbscale.errors import EngineError, RunCancelled
+from nbscale.errors import EngineError
 from nbscale.events import Observer, Place, user_place
 from nbscale.expr.node import walk
 from nbscale.graph.job import Grow, Job
+from nbscale.joint import outcome_of
 from nbscale.plan.jobs import PlanJob
 from nbscale.record import replace
 from nbscale.session import Request, RunReport, Session, fitting
@@ -112,12 +113,23 @@ class DriverSession(Session):
         ended: Callable[[BaseException | None], None],
         place: Place | None,
         tasks: int,
+        *,
+        joins: bool = False,
+        open: bool = False,
     ) -> Ticket:
         """Begin a job whose stages are all known from the start."""
         step = job.step(None)
         if not isinstance(step, Grow) or not step.sealed:
             raise EngineError("what a cell begins elsewhere must be known from the start")
-        record = RunReport(next(self._numbers), what, "kernel", reason, place, tasks, stages=1)
+        record = RunReport(
+            next(self._numbers),
+            f"{tasks} x {what}" if joins else what,
+            "kernel",
+            reason,
+            place,
+            tasks,
+            stages=1,
+        )
         self._remember(record)
         began = time.monotonic()
         offers = [tuple(map(offer, stage.shared)) for stage in step.stages]
@@ -128,11 +140,10 @@ class DriverSession(Session):
         def finished(error: BaseException | None) -> None:
             self._asked.pop(number, None)
             record.seconds = time.monotonic() - began
-            cancelled = isinstance(error, (RunCancelled, KeyboardInterrupt))
-            record.outcome = "done" if error is None else "cancelled" if cancelled else "failed"
+            record.outcome = outcome_of(error)
             ended(error)
 
-        message = ("begin", number, what, reason, place, tasks)
+        message = ("begin", number, what, reason, place, tasks, joins, open)
         ticket = self._ask(number, message, bulk, deliver(0))
         ticket.on_finish = finished
         self._asked[number].held = step.stages

@@ -87,7 +87,7 @@ class Serving:
         self._line.post(("answer", number, None), bulk)
 
     def _begin(self, number: int, rest: list[Any], data: memoryview) -> None:
-        what, reason, place, tasks = rest
+        what, reason, place, tasks, joins, more = rest
         assert place is None or isinstance(place, Place)
 
         def take(index: tuple[int, ...], value: Any) -> None:
@@ -102,7 +102,7 @@ class Serving:
         )
         ticket = current().begin(
             job, what, reason, lambda _: take,
-            lambda error: self._ended(number, error), place, tasks,
+            lambda error: self._ended(number, error), place, tasks, joins=joins, open=more,
         )  # fmt: skip
         self._begun(number, ticket)
 

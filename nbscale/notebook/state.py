@@ -58,7 +58,7 @@ class RunState:
 
     Attributes
     ----------
-    run, what, engine, reason, place, began
+    run, what, engine, reason, place, began, open
         As in ``RunStarted``.
     stages
         By their number, in the order they joined.
@@ -87,6 +87,7 @@ class RunState:
     over: float | None = None
     outcome: str = "running"
     message: str = ""
+    open: bool = False
 
 
 def reduce(state: RunState | None, event: Event) -> RunState | None:
@@ -124,11 +125,18 @@ def reduce_all(state: RunState | None, events: Iterable[Event]) -> RunState | No
 
 def _begun(event: RunStarted) -> RunState:
     what, engine, reason, place = event.what, event.engine, event.reason, event.place
-    return RunState(event.run, what, engine, reason, place, event.time, {}, event.time)
+    return RunState(
+        event.run, what, engine, reason, place, event.time, {}, event.time, open=event.open
+    )
 
 
 def _changed(state: RunState, event: Event) -> RunState:
     match event:
+        case StageAdded(stage=number) if number in state.stages:
+            stages = dict(state.stages)
+            had = stages[number]
+            stages[number] = replace(had, tasks=max(had.tasks, event.tasks))
+            return replace(state, stages=stages)
         case StageAdded():
             stage = StageState(event.name, event.tasks, event.places)
             return replace(state, stages={**state.stages, event.stage: stage})

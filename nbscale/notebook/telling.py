@@ -127,6 +127,8 @@ def _status(state: RunState, seconds: float, done: int, total: int) -> str:
     took = format_seconds(seconds)
     match state.outcome:
         case "running":
+            if state.open:
+                return "running"
             return f"{int(100 * done / total)}%" if total else "planning"
         case "done":
             return f"done in {took}"
@@ -142,6 +144,8 @@ def _figures(state: RunState, now: float, done: int, total: int, nbytes: int) ->
     seconds = max(0.0, now - state.began)
     if state.outcome == "done":
         yield f"{format_count(total)} {'task' if total == 1 else 'tasks'}"
+    elif state.open:
+        yield f"{format_count(done)} tasks done"
     else:
         yield f"{format_count(done)} of {format_count(total)} tasks"
     if nbytes:
@@ -153,7 +157,7 @@ def _figures(state: RunState, now: float, done: int, total: int, nbytes: int) ->
     if state.over is None:
         if seconds >= 1:
             yield f"{format_seconds(int(seconds))} so far"
-        left = _left(state, now)
+        left = None if state.open else _left(state, now)
         if left is not None:
             yield f"about {format_seconds(max(1, round(left)))} left"
 
