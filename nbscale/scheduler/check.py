@@ -207,7 +207,7 @@ def _check_hands(machine: Machine) -> None:
         _check(set(worker.told) <= set(worker.leftover), "told", worker)
         _check(worker.queue.keys().isdisjoint(worker.leftover), "has a task twice", worker)
         moves = not (worker.frozen or worker.leftover)
-        has_room = moves and len(worker.queue) < machine.queue
+        has_room = moves and len(worker.queue) < worker.most
         _check((worker.number in machine.free) == has_room, "free, or not", worker)
         if not worker.frozen:
             outside.update(t.run for t in worker.queue)

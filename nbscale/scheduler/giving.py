@@ -65,7 +65,7 @@ class Giving(Runs):
         record = run.first_list()
         if record is None or record.reads:
             return False
-        free, most, actions = self.free, self._queue, self._actions
+        free, actions = self.free, self._actions
         ledger = self.ledger
         peak = ledger.peak(record, 0)
         number, stage = run.number, record.number
@@ -83,7 +83,7 @@ class Giving(Runs):
             queue[name] = peak
             count += 1
             del free[at]
-            if len(queue) < most:
+            if len(queue) < worker.most:
                 free[at] = worker
             actions.append(Run(at, name))
         run.outside += count
@@ -131,7 +131,7 @@ class Giving(Runs):
         return []
 
     def _free_slots(self) -> int:
-        return sum(self._queue - len(w.queue) for w in self.free.values())
+        return sum(w.most - len(w.queue) for w in self.free.values())
 
     def _remake(self, run: RunRecord, absent: Absent, *, alone: bool = False) -> bool:
         """Begin to make the lost among the inputs again; their reader waits meanwhile.
@@ -176,7 +176,7 @@ class Giving(Runs):
         queue[name] = promised
         run.outside += 1
         del free[number]
-        if len(queue) < self._queue:
+        if len(queue) < worker.most:
             free[number] = worker
         self._actions.append(Run(number, name))
 

@@ -116,6 +116,7 @@ class Machine(Giving):
         if tasks != self._queue:
             self._queue = max(1, tasks)
             for worker in self.workers.values():
+                worker.most = min(worker.most, self._queue)
                 self.free.pop(worker.number, None)
                 self._free_slot(worker)
 
@@ -157,7 +158,7 @@ class Machine(Giving):
     def _worker_joined(self, signal: WorkerJoined) -> None:
         if signal.worker in self.workers:
             raise ValueError(f"worker {signal.worker} is here already")
-        worker = WorkerRecord(signal.worker)
+        worker = WorkerRecord(signal.worker, most=min(self._queue, 2))
         self.workers[signal.worker] = self.free[signal.worker] = worker
 
     def _worker_left(self, signal: WorkerLeft) -> None:
@@ -253,7 +254,7 @@ class Machine(Giving):
         return ready and not self._absent(record, task.task)
 
     def _free_slot(self, worker: WorkerRecord) -> None:
-        if not (worker.frozen or worker.leftover) and len(worker.queue) < self._queue:
+        if not (worker.frozen or worker.leftover) and len(worker.queue) < worker.most:
             self.free[worker.number] = worker
 
     # Tasks ----------------------------------------------------------------------------------
@@ -282,7 +283,8 @@ class Machine(Giving):
         if promised is None:
             return None
         self.ledger.promised -= promised
-        if len(queue) < self._queue and not worker.leftover:
+        worker.most = self._queue
+        if len(queue) < worker.most and not worker.leftover:
             self.free[number] = worker
         run = self.runs[task.run]
         run.outside -= 1

@@ -197,7 +197,10 @@ class CloseRun:
 
 @record
 class SetQueue:
-    """Workers get up to so many tasks at once from now on, to be run in the order given."""
+    """Workers get up to so many tasks at once, to be run in the order given.
+
+    More than before: each from its next task that is done.
+    """
 
     tasks: int
 

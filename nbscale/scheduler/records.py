@@ -339,6 +339,9 @@ class WorkerRecord:
         Those of ``leftover`` that it was told to stop.
     frozen
         It does not move.
+    most
+        It gets up to so many tasks at once. A larger number counts from its next task that is done:
+        one that is at a long task must not keep more and more behind it.
     """
 
     number: int
@@ -346,6 +349,7 @@ class WorkerRecord:
     leftover: dict[TaskId, int] = dataclasses.field(default_factory=dict)
     told: dict[TaskId, None] = dataclasses.field(default_factory=dict)
     frozen: bool = False
+    most: int = 1
 
     def clone(self) -> WorkerRecord:
         """A copy."""

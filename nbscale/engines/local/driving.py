@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import pickle
 import signal
 import sys
 import time
@@ -369,9 +370,17 @@ class PoolDriver(Driver):
         wire = remote.wire
         if wire is not None:
             stage, run = remote.stage.number, remote.number
+            task += remote.run.info.first
             name = None if error is None else type(error).__name__
             wire.put(TaskStarted(run, stage, task, worker, start))
             wire.put(TaskEnded(run, stage, task, worker, start, stop, nbytes, name))
+
+    def _begin_slowly(self) -> None:
+        """Nothing is known of new tasks: one that is long in C code would keep those behind it."""
+        self._pace = 0.0
+        if self._ahead > 2:
+            self._ahead = 2
+            self._signals.append(SetQueue(2))
 
     def _adapt(self, seconds: float) -> None:
         """Hand out so many tasks ahead that each worker has some 10 ms of work, and at least two."""
@@ -501,6 +510,8 @@ class PoolDriver(Driver):
             remote = Remote(run, next(self._keys), stage, self.segments, take, wire)
             self._stages[remote.key] = remote
             remote.blob = blob
+            if stage.n_tasks > 2 * self._wanted:
+                self._begin_slowly()
             return remote
 
         return run.grow(reply, make)
@@ -510,7 +521,8 @@ class PoolDriver(Driver):
         import cloudpickle  # noqa: PLC0415 - 10 ms that are paid with the first run
 
         try:
-            encoded = encode(stage.program, cloudpickle.dumps)
+            dumps = pickle.dumps if stage.program.is_plain else cloudpickle.dumps
+            encoded = encode(stage.program, dumps)
         except Exception as error:
             raise _unsendable(stage, error) from error
         if encoded.nbytes <= _BLOB:

@@ -254,6 +254,31 @@ def test_a_worker_that_is_silent_is_not_taken_for_frozen(engine, board, monkeypa
     assert set(engine.workers) == pids
 
 
+def test_what_cannot_be_interrupted_keeps_few_tasks_behind_it(engine, board):
+    def kernel(index):
+        if index[0] == 0:
+            deaf = {signal.SIGINT, signal.SIGALRM}  # as one is in C code
+            signal.pthread_sigmask(signal.SIG_BLOCK, deaf)
+            board.mark("begun")
+            board.wait("go")
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, deaf)
+        board.mark("ran")
+        return index[0]
+
+    engine.wait_ready(1)
+    quick = plain(stage(0, 500, lambda index: index[0], result=0))
+    assert run(engine, quick) == list(range(500))  # many are handed out ahead at the end
+    results = Results()
+    ticket = engine.run(plain(stage(0, 12, kernel, result=0)), info=RunInfo(1), deliver=results)
+    ticket.begin()
+    board.wait("begun")
+    engine.scale(2)
+    board.wait("ran", 10)  # all but it and the one behind it
+    board.mark("go")
+    ticket.wait()
+    assert results.of(0) == list(range(12))
+
+
 def test_a_zygote_that_hangs(monkeypatch):
     monkeypatch.setattr("nbscale.engines.local.driving._STARTING", 5.0)  # it needs some to start
     engine = Pooled()
