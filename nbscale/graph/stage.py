@@ -27,7 +27,8 @@ class Step:
     Attributes
     ----------
     kernel
-        ``kernel(index, *inputs) -> value``.
+        ``kernel(index, *inputs) -> value``. One whose class says ``plain = True`` holds nothing that
+        plain pickle would not bring whole to another process.
     args
         Registers it reads: ``0 .. n_edges-1`` are the task's inputs, then one for each step.
     axes
@@ -68,6 +69,11 @@ class Program:
         for register, number in ends.items():
             dropped[number].append(register)
         return cls(n_inputs, tuple(steps), tuple(tuple(d) for d in dropped))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether plain pickle, which is fast, brings it to another process."""
+        return all(getattr(step.kernel, "plain", False) for step in self.steps)
 
     def __call__(self, index: tuple[int, ...], inputs: list[Any]) -> Any:
         """Run the steps on one task's inputs; consumes the list.

@@ -18,7 +18,17 @@ from typing import Any, TypeAlias
 
 from nbscale.record import record
 
-__all__ = ["Encoded", "decode", "decode_piece", "decode_pieces", "dumps", "encode", "encode_pieces"]
+__all__ = [
+    "Encoded",
+    "decode",
+    "decode_piece",
+    "decode_pieces",
+    "dumps",
+    "encode",
+    "encode_pieces",
+    "join",
+    "split",
+]
 
 Dumps: TypeAlias = Callable[..., bytes]
 """Like ``pickle.dumps``: takes ``protocol`` and ``buffer_callback``."""
@@ -69,14 +79,8 @@ def dumps(value: Any) -> bytes:
         return data
 
 
-def encode(value: Any, pickler: Dumps = pickle.dumps) -> Encoded:
-    """Pickle a value, its large buffers beside it, without copying them.
-
-    Examples
-    --------
-    >>> decode(memoryview(encode([1, "a"]).to_bytes()))
-    [1, 'a']
-    """
+def split(value: Any, pickler: Dumps = pickle.dumps) -> tuple[bytes, list[memoryview]]:
+    """Pickle a value, its large buffers beside it, without copying them."""
     buffers: list[memoryview] = []
 
     def beside(buffer: pickle.PickleBuffer) -> bool:
@@ -86,7 +90,22 @@ def encode(value: Any, pickler: Dumps = pickle.dumps) -> Encoded:
         buffers.append(raw)
         return False
 
-    pickled = pickler(value, protocol=5, buffer_callback=beside)
+    return pickler(value, protocol=5, buffer_callback=beside), buffers
+
+
+def encode(value: Any, pickler: Dumps = pickle.dumps) -> Encoded:
+    """What ``split`` makes of a value as one.
+
+    Examples
+    --------
+    >>> decode(memoryview(encode([1, "a"]).to_bytes()))
+    [1, 'a']
+    """
+    return join(*split(value, pickler))
+
+
+def join(pickled: bytes, buffers: Sequence[memoryview]) -> Encoded:
+    """What ``split`` made, as one, without copying the buffers."""
     n = len(buffers)
     head = struct.pack(f"<{n + 2}Q", n, len(pickled), *[buffer.nbytes for buffer in buffers])
     if not n:

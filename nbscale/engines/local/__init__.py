@@ -61,6 +61,7 @@ class LocalEngine(Engine):
         self._lock = threading.Lock()
         self._driver: PoolDriver | None = None
         self._scaled: int | None = None
+        self._count = 0  # workers that the driver was told of
         self._pid = os.getpid()
 
     def __reduce__(self) -> Any:
@@ -79,8 +80,8 @@ class LocalEngine(Engine):
         if self._driver is None:
             if sys.platform != "linux":
                 raise EngineError("the engine 'local' needs Linux; use engine='threads'")
-            count = self._scaled or limits.workers()
-            self._driver = PoolDriver(loop.shared(), limits.budget(), count)
+            self._count = self._scaled or limits.workers()
+            self._driver = PoolDriver(loop.shared(), limits.budget(), self._count)
             atexit.register(self.close)
         return self._driver
 
@@ -118,7 +119,9 @@ class LocalEngine(Engine):
         with self._lock:
             driver = self._started()
             count = self._scaled or limits.workers()
-            driver.scale(count)
+            if count != self._count:
+                self._count = count
+                driver.scale(count)
         budget = limits.budget()
         trim(budget // 8)
         limit = max(1, budget - held())
@@ -134,6 +137,6 @@ class LocalEngine(Engine):
         if n < 1:
             raise EngineError(f"the engine 'local' needs at least one process, not {n}")
         with self._lock:
-            self._scaled = n
+            self._scaled = self._count = n
             if self._driver is not None:
                 self._driver.scale(n)

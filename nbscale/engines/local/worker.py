@@ -24,9 +24,9 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import zmq
 
@@ -35,11 +35,13 @@ from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines import base, failure
 from nbscale.errors import BadFrame, RemoteError
 from nbscale.store.base import measure
-from nbscale.store.codec import Encoded, decode, decode_piece, dumps, encode, encode_pieces
+from nbscale.store.codec import Encoded, decode, decode_piece, dumps, encode_pieces, join, split
 from nbscale.store.segments import Extent, Maps, make_segment
 from nbscale.store.shared import fetch_with
 
 __all__ = ["AT", "HEED", "INLINE", "PAGE", "main", "ways"]
+
+T = TypeVar("T")
 
 INLINE = 4096
 """Bytes up to which a value travels in the message."""
@@ -420,13 +422,16 @@ class _Worker:
     def _kept(self, value: Any, pieces: bool, grant: Any) -> Any:
         """Put a value where the kernel finds it and return where that is."""
         if pieces and isinstance(value, (list, tuple)):
-            encoded = _encoded(value, True)
+            encoded = _with_any(encode_pieces, value)
             if encoded.nbytes <= INLINE:
                 return [dumps(piece) for piece in value]
             return self._written(encoded, grant, "pieces")
-        encoded = _encoded(value, False)
+        pickled, buffers = _with_any(split, value)
+        if not buffers and len(pickled) <= INLINE:
+            return pickled
+        encoded = join(pickled, buffers)
         if encoded.nbytes <= INLINE:
-            return dumps(value) if len(encoded.parts) > 1 else encoded.parts[0][1][16:]
+            return dumps(value)
         return self._written(encoded, grant, "value")
 
     def _written(self, encoded: Encoded, grant: Any, what: str) -> Any:
@@ -463,8 +468,8 @@ def _write_all(fd: int, part: Any, start: int) -> None:
         view, start = view[done:], start + done
 
 
-def _encoded(value: Any, pieces: bool) -> Encoded:
-    make = encode_pieces if pieces else encode
+def _with_any(make: Callable[..., T], value: Any) -> T:
+    """Pickle a value in the fast way, or in the one that takes more."""
     try:
         return make(value)
     except Exception:  # noqa: BLE001 - what is defined in a notebook is pickled by value
