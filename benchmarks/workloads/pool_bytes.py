@@ -35,7 +35,8 @@ _BEST = 0.9
     gates=[
         # The best peer by far: the others copy through a pipe, a socket or fresh pages.
         Gate("send_s", "nbscale-put", "ray", limit=1 / _BEST),
-        Gate("send_s", "nbscale-put", None, limit=1.0, allowance=_MB * 1e6 / _RATE),
+        # The copy into memory that was used before; that a worker maps it comes on top.
+        Gate("put_s", "nbscale-put", None, limit=1.0, allowance=_MB * 1e6 / _RATE),
     ],
 )
 def pool_bytes(value: tuple[float, float]) -> dict[str, float]:

@@ -36,6 +36,9 @@ LARGE = 4 << 20
 
 _ALIGN = 64
 
+_MOST_LENT = 256
+"""Segments, each of which takes a descriptor, beyond which none is lent."""
+
 
 class Extent(NamedTuple):
     """Where bytes lie: a segment, the start in it, how many, and the segment's generation."""
@@ -179,12 +182,32 @@ class Segments:
         whole = memoryview(self._of(extent).map)
         return whole[extent.start : extent.start + extent.nbytes]
 
-    def private(self, extent: Extent) -> tuple[mmap.mmap, memoryview]:
+    def lend(self, extent: Extent, returned: Callable[[Extent], object]) -> memoryview:
         """The bytes of an extent, for the caller to change: nobody else sees it.
 
-        The map must be watched: as long as it lives the extent must be held.
+        They are a copy where that costs little, or where descriptors get scarce: as long as a map
+        lives its segment must.
+
+        Parameters
+        ----------
+        extent
+            Of them.
+        returned
+            Called with the extent, from any thread, when nobody has the bytes any more, if they are
+            no copy; must have ``take_back`` called.
         """
-        return _private(self._of(extent).fd, extent)
+        segment = self._of(extent)
+        if extent.nbytes < LARGE or len(self._segments) > _MOST_LENT:
+            return memoryview(bytearray(self.view(extent)))
+        made, view = _private(segment.fd, extent)
+        segment.live += 1
+        weakref.finalize(made, returned, extent).atexit = False
+        return view
+
+    def take_back(self, extent: Extent) -> None:
+        """Nobody has what was lent any more; there may be no segments either."""
+        if extent.segment in self._segments:
+            self.release(extent)
 
     def fd(self, number: int) -> int:
         """The descriptor of a segment."""

@@ -37,17 +37,58 @@ def test_a_reader_cannot_write(segments):
         maps_of(segments).read(segments.grant(10))[0] = 1
 
 
-@pytest.mark.parametrize("side", ["kernel", "worker"])
-def test_a_private_map_is_seen_by_nobody_else(segments, side):
+def test_a_private_map_is_seen_by_nobody_else(segments):
     extent = segments.grant(100_000)
     segments.view(extent)[:] = b"a" * 100_000
-    held, view = (segments if side == "kernel" else maps_of(segments)).private(extent)
+    held, view = maps_of(segments).private(extent)
     view[:] = b"b" * 100_000
     assert bytes(segments.view(extent)) == b"a" * 100_000
     gone = weakref.ref(held)
     del held, view
     gc.collect()
     assert gone() is None
+
+
+@pytest.mark.parametrize("nbytes", [1000, LARGE])
+def test_what_is_lent_is_the_borrowers_own(segments, nbytes):
+    extent = segments.grant(nbytes)
+    segments.view(extent)[:] = b"a" * nbytes
+    returned = []
+    view = segments.lend(extent, returned.append)
+    view[:1] = b"b"
+    assert bytes(segments.view(extent)) == b"a" * nbytes
+    segments.free(extent)
+    part = view[-1:]
+    del view
+    gc.collect()
+    assert not returned
+    assert bytes(part) == b"a"
+    del part
+    gc.collect()
+    assert returned == ([extent] if nbytes == LARGE else [])
+    for one in returned:
+        segments.take_back(one)
+    assert len(segments) == 0
+
+
+def test_what_is_lent_outlives_the_segments(segments):
+    extent = segments.grant(LARGE)
+    returned = []
+    view = segments.lend(extent, returned.append)
+    segments.close()
+    assert not any(view[:100])
+    del view
+    gc.collect()
+    segments.take_back(*returned)
+
+
+def test_few_are_lent(segments, monkeypatch):
+    monkeypatch.setattr("nbscale.store.segments._MOST_LENT", 3)
+    returned = []
+    views = [segments.lend(segments.grant(LARGE), returned.append) for _ in range(9)]
+    del views
+    gc.collect()
+    assert len(returned) == 3
 
 
 def test_an_old_extent_is_a_named_error(segments):

@@ -73,8 +73,8 @@ _FORGET = 0.02
 _BLOB = 64 << 10
 """Bytes up to which a program travels in a message."""
 
-_SPARE = 256 << 20
-"""Bytes of large segments that are kept for the next use."""
+_SPARE = 512 << 20
+"""Bytes of large segments that are kept for the next use, at most a sixteenth of the limit."""
 
 _named = tuple.__new__  # half the time of the constructor of a named tuple
 
@@ -132,8 +132,9 @@ class PoolDriver(Driver):
             self._broken,
             self._renewed,
         )
-        self.segments = Segments(_SPARE, self._retired)
+        self.segments = Segments(min(_SPARE, limit // 16), self._retired)
         post = functools.partial(loop.post, self._guarded)
+        self._returned = functools.partial(post, self.segments.take_back)
         self._showing = Showing(self.pool.show, self._retired, post)
         self._wanted = workers
         self._keys = itertools.count(1)
@@ -507,7 +508,7 @@ class PoolDriver(Driver):
     def _grow(self, run: Running, reply: Grow) -> Grown:
         def make(stage: Stage, take: Any, wire: Any) -> Remote:
             blob = self._blob(stage)
-            remote = Remote(run, next(self._keys), stage, self.segments, take, wire)
+            remote = Remote(run, next(self._keys), stage, self.segments, self._returned, take, wire)
             self._stages[remote.key] = remote
             remote.blob = blob
             if stage.n_tasks > 2 * self._wanted:

@@ -64,6 +64,7 @@ class Remote:
         key: int,
         stage: Stage,
         segments: Segments,
+        returned: Callable[[Extent], object],
         take: Take | None,
         wire: Wire | None,
     ) -> None:
@@ -79,6 +80,7 @@ class Remote:
         self.sizes = sizes_of(stage)
         self.is_lasting = stage.keep or stage.result is not None
         self._segments = segments
+        self._returned = returned
         self._measured = False
         self.feeds: list[Callable[[int], Any]] = []
         for edge in stage.edges:
@@ -103,7 +105,7 @@ class Remote:
             return pickle.loads(handle)
         if type(handle) is list:
             return [pickle.loads(piece) for piece in handle]
-        data = memoryview(bytearray(self._segments.view(Extent(*handle[:4]))))
+        data = self._segments.lend(Extent(*handle[:4]), self._returned)
         return decode(data) if len(handle) == 4 else decode_pieces(data)
 
     def give(self, task: int) -> None:
