@@ -36,8 +36,8 @@ LARGE = 4 << 20
 
 _ALIGN = 64
 
-_MOST_LENT = 256
-"""Segments, each of which takes a descriptor, beyond which none is lent."""
+_MOST_LENT = 128
+"""Segments beyond which none is lent: one takes a descriptor, and its map another."""
 
 
 class Extent(NamedTuple):
