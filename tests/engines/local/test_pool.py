@@ -134,7 +134,7 @@ def test_a_forked_child_computes_and_holds_nothing(board, how):
 
         board.wait("begun", 4)
         wait_until(lambda: len(results.values[0]) == 2)
-        results.values.clear()  # what was computed is the kernel's own, and its child's
+        results.values[0].clear()  # what was computed is the kernel's own, and its child's
         if {how!r} == "fork":
             child = os.fork()
             if child == 0:
