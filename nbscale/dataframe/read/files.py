@@ -14,6 +14,7 @@ import glob
 import os
 import posixpath
 import re
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any, TypeAlias
 
@@ -121,8 +122,10 @@ class SourceFile:
 
     @property
     def name(self) -> str:
-        """The last part of the path."""
-        return posixpath.basename(self.path.replace(os.sep, "/"))
+        """The last part of the path; of a chain of URLs, that of the file inside."""
+        links = self.path.split("::")
+        inner = next((link for link in links if "://" in link), links[-1])
+        return posixpath.basename(inner.replace(os.sep, "/"))
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -180,7 +183,10 @@ def resolve(
     found: list[SourceFile] = []
     remote = False
     for path in map(_text, listed):
-        if _is_url(path):
+        local = _LOCAL.match(path)
+        if local is not None:
+            found.extend(_resolve_local(path[local.end() :]))
+        elif _is_url(path):
             remote = True
             found.extend(_resolve_url(path, options))
         else:
@@ -197,6 +203,10 @@ def _text(path: Any) -> str:
     if not isinstance(text, str):
         raise TypeError("a path is text, not bytes")
     return os.path.expanduser(text)
+
+
+_LOCAL = re.compile(r"(file|local)://(?!.*::)")
+"""Of URLs that are paths of this machine."""
 
 
 def _is_url(path: str) -> bool:
@@ -249,7 +259,7 @@ def _nothing_matches(pattern: str) -> str:
 
 def _resolve_url(url: str, options: StorageOptions) -> list[SourceFile]:
     chain, _, last = url.rpartition("::")
-    protocol = last.partition("://")[0] if "://" in last else "file"
+    protocol = re.split("::|://", url, maxsplit=1)[0]
     if chain or not _MAGIC.intersection(last):
         fresh_filesystem(url, options)
         return [_stat_url(url, protocol, options)]
@@ -374,6 +384,9 @@ def fresh_filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
 
 _EXACT = {"cache_type": "none"}
 
+_homes: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+"""File systems of open files: that of an archive closes it when nobody has the file system."""
+
 
 def open_file(file: SourceFile, mode: str = "rb", *, ahead: int | None = None) -> IO[Any]:
     """Open a file: by ``open`` if it is local, else by fsspec.
@@ -403,6 +416,7 @@ def open_file(file: SourceFile, mode: str = "rb", *, ahead: int | None = None) -
             if ahead is not None:
                 fetch = {"cache_type": "readahead", "block_size": ahead} if ahead else _EXACT
             opened: IO[Any] = fs.open(path, mode, **fetch)
+            _homes[opened] = fs
         except FileNotFoundError:
             raise FileNotFoundError(_vanished(file)) from None
         # What the server said when it was asked to open the file, if it is one that says.

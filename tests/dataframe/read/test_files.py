@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
+import zipfile
 
 import fsspec
+import pandas as pd
 import pytest
 
+import nbscale.dataframe as nd
 from nbscale.dataframe.read.files import (
     SourceFile,
     StorageOptions,
@@ -168,3 +172,24 @@ def test_secrets_stay_out_of_the_repr():
 )
 def test_compression(name, given, expected):
     assert compression_of(SourceFile(f"/d/{name}", 1), given) == expected
+
+
+@pytest.mark.parametrize("read", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    "url",
+    ["file://{folder}/x.{kind}", "file://{folder}/*.{kind}", "zip://x.{kind}::{folder}/z.zip"],
+)
+def test_urls_of_this_machine(tmp_path, read, url):
+    frame = pd.DataFrame({"a": range(10)})
+    path = tmp_path / f"x.{read}"
+    write = {"csv": functools.partial(frame.to_csv, index=False), "parquet": frame.to_parquet}
+    write[read](path)
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.write(path, path.name)
+    found = getattr(nd, f"read_{read}")(url.format(folder=tmp_path, kind=read))
+    pd.testing.assert_frame_equal(found.compute(), frame)
+
+
+def test_the_name_of_a_file_in_a_chain():
+    assert SourceFile("zip://in/x.csv::/data/z.zip", 1).name == "x.csv"
+    assert SourceFile("simplecache::s3://bucket/y.csv", 1).name == "y.csv"
