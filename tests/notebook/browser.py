@@ -139,7 +139,7 @@ class Notebook:
     """An open notebook in JupyterLab."""
 
     def __init__(self, page, address, name):
-        self.page = page
+        self.page, self.address = page, address
         self.console = []
         page.on(
             "console", lambda m: m.type == "error" and self.console.append(f"{m.text} {m.location}")
@@ -155,6 +155,10 @@ class Notebook:
                 await panel.sessionContext.session.kernel.info;
             }"""
         )
+
+    def complaints(self):
+        """What the console says of files of ours."""
+        return [line for line in self.console if "nbscale" in line or "anywidget" in line]
 
     def cell(self, number):
         """A cell, counted from 0."""
@@ -182,6 +186,17 @@ class Notebook:
         """Run a cell to its end."""
         self.start(number)
         self.until_done(number)
+
+    def run_all(self, timeout=120_000):
+        """Run all cells; return their outputs, by cell of code, when the last has a number."""
+        self.command("notebook:run-all-cells")
+        # From the model: of a long notebook only what is looked at is on the page.
+        cells = """[...window.jupyterapp.shell.currentWidget.content.model.cells]
+            .filter(cell => cell.type === "code")"""
+        self.page.wait_for_function(
+            f"() => {cells}.every(cell => cell.executionCount)", timeout=timeout
+        )
+        return self.page.evaluate(f"() => {cells}.map(cell => cell.outputs.toJSON())")
 
     def until_done(self, number, timeout=30_000):
         """Wait until a cell has a number."""

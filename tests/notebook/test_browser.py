@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 
-def beside(name):
-    """A module beside this one: the tests are no package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+
+def beside(name, folder=Path(__file__).parent):
+    """A module beside this one, or in a folder of scripts: neither is a package."""
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -107,4 +110,19 @@ def test_it_fits_a_dark_theme_and_a_narrow_window(lab):
 
 def test_the_console_names_no_file_of_ours(lab):
     notebook, _ = lab
-    assert not [line for line in notebook.console if "nbscale" in line or "anywidget" in line]
+    assert not notebook.complaints()
+
+
+def test_the_tutorial(lab):
+    opened, folder = lab
+    (folder / "notebooks").mkdir()
+    path = folder / "notebooks" / "01-flights.ipynb"
+    path.write_bytes((NOTEBOOKS / path.name).read_bytes())
+    beside("get_flights", NOTEBOOKS).main(folder / "data")
+    page = opened.page.context.new_page()
+    notebook = browser.Notebook(page, opened.address, f"notebooks/{path.name}")
+    outputs = [output for cell in notebook.run_all() for output in cell]
+    assert {output["output_type"] for output in outputs} == {"execute_result", "stream"}
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+    page.screenshot(path=folder / "tutorial.png")
+    assert not notebook.complaints()
