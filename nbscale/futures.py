@@ -20,7 +20,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, ClassVar, TypeAlias
 
 from nbscale.collection import public
-from nbscale.engines.base import Ticket, inside
+from nbscale.engines.base import LOOK_UP, Ticket, deadline, inside
 from nbscale.engines.failure import pack, unpack
 from nbscale.errors import RunCancelled
 from nbscale.events import Place, user_place
@@ -59,6 +59,56 @@ _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
 """Types whose values cannot change."""
 
 
+class _Gate:
+    """What Python's futures need of a condition, in an eighth of its memory.
+
+    Most futures are waited for by nobody.
+    """
+
+    __slots__ = ("_lock", "_sleepers")
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._sleepers: list[Any] | None = None
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def acquire(self) -> None:
+        self._lock.acquire()
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Let go of the lock, which is held once, until everybody is notified."""
+        bed = threading.Lock()
+        bed.acquire()
+        if self._sleepers is None:
+            self._sleepers = []
+        self._sleepers.append(bed)
+        self._lock.release()
+        left = deadline(timeout)
+        try:
+            # In naps: a signal that comes just before a thread falls asleep does not wake it.
+            while not bed.acquire(
+                timeout=LOOK_UP if (rest := left()) is None else min(rest, LOOK_UP)
+            ):
+                if rest == 0:
+                    return
+        finally:
+            self._lock.acquire()
+
+    def notify_all(self) -> None:
+        """Wake everybody."""
+        sleepers, self._sleepers = self._sleepers, None
+        for bed in sleepers or ():
+            bed.release()
+
+
 class Future(concurrent.futures.Future[Any]):
     """The result of a call that will be there: Python's own future, which can also be awaited.
 
@@ -70,6 +120,10 @@ class Future(concurrent.futures.Future[Any]):
     kept: Kept | None = None
     argument: Argument | None = None
     _what = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._condition = _Gate()  # type: ignore[assignment]
 
     @classmethod
     def of(cls, kept: Kept, what: str) -> Future:
@@ -636,7 +690,21 @@ def gather(futures: Any) -> Any:
 def wait(
     futures: Iterable[Future], timeout: float | None = None, return_when: str = "ALL_COMPLETED"
 ) -> Any:
-    """Wait for futures, as ``concurrent.futures.wait``: returns those done and those not done.
+    """Wait for futures, as ``concurrent.futures.wait``.
+
+    Parameters
+    ----------
+    futures
+        What to wait for.
+    timeout
+        Seconds, or None for as long as it takes.
+    return_when
+        ``"ALL_COMPLETED"``, ``"FIRST_COMPLETED"`` or ``"FIRST_EXCEPTION"``.
+
+    Returns
+    -------
+    done, not_done
+        Sets of futures.
 
     Examples
     --------
@@ -653,6 +721,18 @@ def wait(
 def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Iterator[Future]:
     """Futures in the order in which they are done, as ``concurrent.futures.as_completed``.
 
+    Parameters
+    ----------
+    futures
+        What to wait for.
+    timeout
+        Seconds for all of them, or None for as long as it takes.
+
+    Raises
+    ------
+    TimeoutError
+        If one is not done in time; they go on.
+
     Examples
     --------
     >>> import nbscale as ns
@@ -665,7 +745,14 @@ def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Ite
 
 @public
 def cancel(futures: Future | Iterable[Future]) -> None:
-    """Give calls up. Those done stay done.
+    """Give calls up: those not begun are never made, those under way are stopped.
+
+    A call under way shares a batch with others; it is stopped when nobody waits for any of them.
+
+    Parameters
+    ----------
+    futures
+        One or more. Those done stay done.
 
     Examples
     --------

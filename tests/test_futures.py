@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import os
 import threading
+import time
+import tracemalloc
 import weakref
 
 import pytest
 
 import nbscale as ns
 from nbscale.errors import RunCancelled
+from nbscale.futures import Future
 from nbscale.session import current
 from nbscale.testing.board import Board, wait_until
 
@@ -170,3 +174,36 @@ def test_a_result_that_cannot_be_read_is_an_error_though_the_call_is_done():
     with pytest.raises(TypeError, match="expected str, bytes"):
         future.result(timeout=30)
     assert ns.runs()[-1].outcome == "failed"
+
+
+def test_a_pending_call_takes_less_than_a_kilobyte():
+    count = 5000
+    held = ns.submit(time.sleep, 600)
+    behind = ns.submit(time.sleep, 600)
+    try:
+        tracemalloc.start()
+        futures = ns.map(abs, range(count))
+        taken = tracemalloc.get_traced_memory()[0] / count
+        for one in futures:
+            one.cancel()
+        del futures, one
+        gc.collect()
+        wait_until(lambda: tracemalloc.get_traced_memory()[0] / count < 100, "memory given back")
+    finally:
+        tracemalloc.stop()
+        ns.cancel([held, behind])
+    assert taken < 1000
+
+
+def test_many_wait_for_one_future():
+    future = Future()
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(future.result())) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    with pytest.raises(TimeoutError):
+        future.result(timeout=0.01)
+    future.set_result(7)
+    for thread in threads:
+        thread.join()
+    assert found == [7] * 5

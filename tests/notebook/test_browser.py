@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
