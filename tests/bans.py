@@ -35,6 +35,11 @@ ALLOWED = {
     ("nbscale/engines/local/worker.py", "_Worker._load", "pickle.loads"): _SIGNED,
     ("nbscale/engines/local/worker.py", "_Worker._take", "marshal.loads"): _SIGNED,
     ("nbscale/expr/function.py", "Function.__call__", "pickle.loads"): _MADE_HERE,
+    (
+        "nbscale/expr/reference.py",
+        "refer",
+        "pickle.loads",
+    ): "bytes inside those that are being read",
     ("nbscale/notebook/loops.py", "Loop.__call__", "exec"): _USERS,
     ("nbscale/notebook/magics.py", "ParallelMagics._loop", "eval"): _USERS,
     ("nbscale/record.py", "_init_of", "exec"): _OURS,

@@ -57,10 +57,10 @@ def _kind(value: Any) -> str:
 
 def can_pickle(value: Any) -> bool:
     """Whether cloudpickle takes a value; costs the attempt."""
-    import cloudpickle  # noqa: PLC0415 - only what goes wrong needs it here
+    from nbscale.expr.pickler import dumps  # noqa: PLC0415 - only what goes wrong needs it here
 
     try:
-        cloudpickle.dumps(value)
+        dumps(value)
     except Exception:  # noqa: BLE001 - whatever it is, it says that it cannot
         return False
     return True

@@ -34,6 +34,7 @@ from nbscale.comm import descriptors
 from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines import base, failure
 from nbscale.errors import BadFrame, RemoteError
+from nbscale.expr import reference
 from nbscale.store.base import measure
 from nbscale.store.codec import Encoded, decode, decode_piece, dumps, encode, encode_pieces
 from nbscale.store.segments import Extent, Maps, make_segment
@@ -104,6 +105,7 @@ def main(settings: dict[str, Any], line: socket.socket, at: int) -> None:
 
         np.random.seed()  # noqa: NPY002 - what was forked would repeat itself
     base.enter(f"worker {settings['number']}")
+    reference.follow_files()
     _Worker(settings, line, mmap.mmap(at, PAGE)).run()
 
 
