@@ -150,6 +150,14 @@ class _Worker:
         self._unsaid = 0  # characters of it
         for name in ("stdout", "stderr"):
             setattr(sys, name, _Stream(self, name))
+        os.register_at_fork(after_in_child=self._forked)
+
+    def _forked(self) -> None:
+        """In a child that a task has forked: it is no worker, and what it prints is its own."""
+        self._armed = False
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
     # Messages -------------------------------------------------------------------------------
 
