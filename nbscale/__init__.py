@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nbscale.collection import compute, persist, visualize
     from nbscale.delayed import delayed
     from nbscale.futures import Future, as_completed, cancel, gather, map, submit, wait
+    from nbscale.resource import per_worker
     from nbscale.session import runs
     from nbscale.sharing import put, scatter
 
@@ -33,6 +34,7 @@ __all__ = [
     "errors",
     "gather",
     "map",
+    "per_worker",
     "persist",
     "put",
     "runs",
@@ -57,6 +59,7 @@ _HOMES = {
     "dataframe": "nbscale.dataframe",
     "delayed": "nbscale.delayed:delayed",
     "errors": "nbscale.errors",
+    "per_worker": "nbscale.resource:per_worker",
     "persist": "nbscale.collection:persist",
     "put": "nbscale.sharing:put",
     "runs": "nbscale.session:runs",

@@ -499,10 +499,10 @@ def _frozen(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
     args, kwargs = arguments
     if all(type(a) in _PLAIN for a in args) and all(type(a) in _PLAIN for a in kwargs.values()):
         return arguments
-    import cloudpickle  # noqa: PLC0415 - plain arguments need none of it
+    from nbscale.expr.pickler import dumps  # noqa: PLC0415 - plain arguments need none of it
 
     try:
-        return Frozen.of(arguments, cloudpickle.dumps)
+        return Frozen.of(arguments, dumps)
     except Exception as error:
         named = {f"argument {n}": a for n, a in enumerate(args)} | kwargs
         bad = next(

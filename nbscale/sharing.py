@@ -150,7 +150,6 @@ def _kept(
 
 
 def _dumps(value: Any, **options: Any) -> bytes:
-    import cloudpickle  # noqa: PLC0415 - 10 ms that most sessions never need
+    from nbscale.expr.pickler import dumps  # noqa: PLC0415 - 10 ms that most sessions never need
 
-    data: bytes = cloudpickle.dumps(value, **options)
-    return data
+    return dumps(value, **options)

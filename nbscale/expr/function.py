@@ -112,11 +112,11 @@ def capture(function: Any) -> Function:
     if not callable(function):
         msg = f"a function is needed, not {type(function).__name__} {function!r}"
         raise TypeError(msg)
-    import cloudpickle  # noqa: PLC0415 - 10 ms that most sessions never need
+    from nbscale.expr.pickler import dumps  # noqa: PLC0415 - 10 ms that most sessions never need
 
     name = getattr(function, "__name__", None) or type(function).__name__
     try:
-        payload = cloudpickle.dumps(function, protocol=5)
+        payload = dumps(function)
     except Exception as error:
         msg = f"the function {name} cannot be pickled: {culprit(function, name)}"
         raise TypeError(msg) from error

@@ -97,11 +97,11 @@ def _write_dict(value: dict[Any, Any], write: Callable[[bytes], None]) -> None:
 
 def _write_pickled(value: Any, write: Callable[[bytes], None]) -> None:
     # Imported here: most expressions never hash anything that needs it.
-    import cloudpickle  # noqa: PLC0415
+    from nbscale.expr.pickler import dumps  # noqa: PLC0415
 
     write(b"p")
     _write_str(type(value).__qualname__, write)
-    _write_bytes(cloudpickle.dumps(value, protocol=5), write)
+    _write_bytes(dumps(value), write)
 
 
 _WRITERS: dict[type, Callable[[Any, Callable[[bytes], None]], None]] = {

@@ -17,8 +17,8 @@ _REMEDIES = {
     "_io.TextIOWrapper": "pass the path and open the file inside the function",
     "_io.BufferedReader": "pass the path and open the file inside the function",
     "_io.BufferedWriter": "pass the path and open the file inside the function",
-    "socket.socket": "connect inside the function",
-    "sqlite3.Connection": "connect inside the function",
+    "socket.socket": "connect inside the function, or have each process connect: ns.per_worker(factory)",
+    "sqlite3.Connection": "connect inside the function, or have each process connect: ns.per_worker(factory)",
     "builtins.generator": "pass a list, or make the generator inside the function",
     "builtins.module": "import it inside the function",
     "nbscale.futures.Future": "give it as an argument, also in a list or dict, or take its result()",
@@ -57,10 +57,10 @@ def _kind(value: Any) -> str:
 
 def can_pickle(value: Any) -> bool:
     """Whether cloudpickle takes a value; costs the attempt."""
-    import cloudpickle  # noqa: PLC0415 - only what goes wrong needs it here
+    from nbscale.expr.pickler import dumps  # noqa: PLC0415 - only what goes wrong needs it here
 
     try:
-        cloudpickle.dumps(value)
+        dumps(value)
     except Exception:  # noqa: BLE001 - whatever it is, it says that it cannot
         return False
     return True

@@ -20,7 +20,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import cloudpickle
 import joblib
 import numpy as np
 from joblib.parallel import AutoBatchingMixin, ParallelBackendBase
@@ -29,6 +28,7 @@ from nbscale.engines import limits
 from nbscale.engines.base import inside
 from nbscale.events import Place, user_place
 from nbscale.expr.function import Function, capture
+from nbscale.expr.pickler import Pickler
 from nbscale.expr.unpicklable import can_pickle, culprit
 from nbscale.futures import Frozen, Future, begin, cancel
 from nbscale.ml.files import in_file
@@ -249,8 +249,8 @@ def _is_ours(module: str) -> bool:
     return module.partition(".")[0] in ("concurrent", "joblib", "nbscale", "threading")
 
 
-class _Pickler(cloudpickle.Pickler):
-    """Pickles as cloudpickle, but for what is shared and what lies in files."""
+class _Pickler(Pickler):
+    """Pickles as for any other call, but for what is shared and what lies in files."""
 
     def __init__(self, file: Any, once: Once, **options: Any) -> None:
         super().__init__(file, **options)

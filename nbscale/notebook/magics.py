@@ -285,9 +285,9 @@ class ParallelMagics(Magics):
 
 
 def _as_bulk(value: Any) -> Bulk:
-    import cloudpickle  # noqa: PLC0415 - 10 ms, for those who ship something
+    from nbscale.expr.pickler import dumps  # noqa: PLC0415 - 10 ms, for those who ship something
 
-    return Bulk(encode(value, cloudpickle.dumps))
+    return Bulk(encode(value, dumps))
 
 
 def _tell_left(run: CellRun, show: Show) -> None:

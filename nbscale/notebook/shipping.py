@@ -49,9 +49,9 @@ class Frozen:
 
 def freeze(value: Any) -> Frozen:
     """Pickle a value, what is defined in the notebook by what it is."""
-    import cloudpickle  # noqa: PLC0415 - 10 ms, for those who ship something
+    from nbscale.expr.pickler import dumps  # noqa: PLC0415 - 10 ms, for those who ship something
 
-    return Frozen(encode(value, cloudpickle.dumps).to_bytes())
+    return Frozen(encode(value, dumps).to_bytes())
 
 
 class Namespace:

@@ -519,11 +519,10 @@ class PoolDriver(Driver):
 
     def _blob(self, stage: Stage) -> Any:
         """A stage's program as workers get it: bytes, or an extent that all of them map."""
-        import cloudpickle  # noqa: PLC0415 - 10 ms that are paid with the first run
+        from nbscale.expr.pickler import dumps  # noqa: PLC0415 - 10 ms that are paid with the first run
 
         try:
-            dumps = pickle.dumps if stage.program.is_plain else cloudpickle.dumps
-            encoded = encode(stage.program, dumps)
+            encoded = encode(stage.program, pickle.dumps if stage.program.is_plain else dumps)
         except Exception as error:
             raise _unsendable(stage, error) from error
         if encoded.nbytes <= _BLOB:
@@ -697,11 +696,11 @@ def _lost(stage: Stage, cause: str, told: str) -> WorkerLost:
 
 def _unsendable(stage: Stage, error: BaseException) -> TypeError:
     """What is said of a program that cannot be sent: which operation it is, and why."""
-    import cloudpickle  # noqa: PLC0415 - it was loaded for the attempt that failed
+    from nbscale.expr.pickler import dumps  # noqa: PLC0415 - it was loaded for the attempt that failed
 
     for step in stage.program.steps:
         try:
-            cloudpickle.dumps(step.kernel)
+            dumps(step.kernel)
         except Exception as mistake:  # noqa: BLE001 - whatever it is, it is told of
             where = "" if step.place is None else f" ({step.place})"
             name, why = f"{step.name}{where}", str(mistake)

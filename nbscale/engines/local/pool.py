@@ -93,8 +93,9 @@ class _Worker:
     def close(self) -> None:
         self.line.close()
         self.at.close()
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
+        pidfd, self.pidfd = self.pidfd, -1  # a forked child may fork, and would close another's
+        if pidfd >= 0:
+            os.close(pidfd)
 
 
 class Pool:
@@ -260,6 +261,10 @@ class Pool:
         worker = self._workers.get(number)
         if worker is not None:
             worker.doomed = True
+            if worker.pidfd >= 0 and not _wait_readable(worker.pidfd, 0):
+                # While it lives, its number is its group's: what its tasks have started ends with it.
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(worker.pid, signal.SIGKILL)
             self._signal(number, signal.SIGKILL)
 
     def _signal(self, number: int, what: signal.Signals) -> None:
@@ -446,10 +451,10 @@ def _allow_descriptors() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _wait_readable(fd: int, seconds: float) -> None:
+def _wait_readable(fd: int, seconds: float) -> bool:
     poll = select.poll()  # `select.select` takes no descriptor above 1023
     poll.register(fd, select.POLLIN)
-    poll.poll(1000 * seconds)
+    return bool(poll.poll(1000 * seconds))
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()

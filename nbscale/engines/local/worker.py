@@ -34,6 +34,7 @@ from nbscale.comm import descriptors
 from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines import base, failure
 from nbscale.errors import BadFrame, RemoteError
+from nbscale.expr import reference
 from nbscale.store.base import measure
 from nbscale.store.codec import Encoded, decode, decode_piece, dumps, encode_pieces, join, split
 from nbscale.store.segments import Extent, Maps, make_segment
@@ -106,6 +107,7 @@ def main(settings: dict[str, Any], line: socket.socket, at: int) -> None:
 
         np.random.seed()  # noqa: NPY002 - what was forked would repeat itself
     base.enter(f"worker {settings['number']}")
+    reference.follow_files()
     _Worker(settings, line, mmap.mmap(at, PAGE)).run()
 
 
@@ -150,6 +152,14 @@ class _Worker:
         self._unsaid = 0  # characters of it
         for name in ("stdout", "stderr"):
             setattr(sys, name, _Stream(self, name))
+        os.register_at_fork(after_in_child=self._forked)
+
+    def _forked(self) -> None:
+        """In a child that a task has forked: it is no worker, and what it prints is its own."""
+        self._armed = False
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
     # Messages -------------------------------------------------------------------------------
 

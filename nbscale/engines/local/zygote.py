@@ -2,7 +2,8 @@
 
 It has one thread and a session of its own, so an interrupt of the kernel does not reach it. It
 reads commands from a socket that is also its life-line: when the kernel is gone, so is it, and the
-system kills its children with it. It says which child died of what.
+system kills its children with it. It says which child died of what. Each child has a group of its
+own, in which is what its tasks start: that ends with it.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ def main(fd: int) -> None:
             received = _receive(kernel)
             if received is None:
                 shutil.rmtree(told["folder"], ignore_errors=True)
+                for pid in children:
+                    _kill_group(pid)
                 os._exit(0)  # the children are killed as their parent ends
             command, fds = received
             _fork(kernel, wake, woken, command["fork"], fds, children)
@@ -77,6 +80,7 @@ def _fork(
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
+        os.setpgid(0, 0)
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -97,6 +101,8 @@ def _fork(
             os._exit(code)
     for fd in fds:
         os.close(fd)
+    with contextlib.suppress(OSError):  # it was faster
+        os.setpgid(pid, pid)
     children[pid] = worker["number"]
     pidfd = os.pidfd_open(pid)  # it cannot be another's: nobody but this process reaps it
     _send(kernel, {"forked": worker["number"], "pid": pid}, [pidfd])
@@ -106,14 +112,21 @@ def _fork(
 def _reap(kernel: socket.socket, children: dict[int, int]) -> None:
     while children:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if dead is None:
+                return
+            _kill_group(dead.si_pid)  # while the number cannot be another's
+            pid, status = os.waitpid(dead.si_pid, 0)
         except ChildProcessError:
-            return
-        if pid == 0:
             return
         number = children.pop(pid, None)
         if number is not None:
             _send(kernel, {"died": number, "code": os.waitstatus_to_exitcode(status)})
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _send(to: socket.socket, message: dict[str, Any], fds: list[int] | None = None) -> None:
