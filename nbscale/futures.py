@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 from nbscale.collection import public
 from nbscale.engines.base import Ticket, inside
 from nbscale.engines.failure import pack, unpack
-from nbscale.errors import RunCancelled
+from nbscale.errors import RunCancelled, render_for_notebook, trim_traceback
 from nbscale.events import Place, user_place
 from nbscale.expr.function import Function, capture
 from nbscale.expr.unpicklable import can_pickle, culprit
@@ -93,6 +93,7 @@ class Future(concurrent.futures.Future[Any]):
         # Whoever ends the call would do it: the loop's thread, which must not be kept waiting.
         super().add_done_callback(lambda future: _desk.call(fn, future))
 
+    @public
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the result and return it.
 
@@ -127,7 +128,12 @@ class Future(concurrent.futures.Future[Any]):
     def __await__(self) -> Generator[Any, None, Any]:
         """Wait for the result, letting others go on meanwhile."""
         self._hurry()
-        return asyncio.wrap_future(self).__await__()
+        try:
+            return (yield from asyncio.wrap_future(self).__await__())
+        except Exception as error:
+            render_for_notebook(error)
+            trim_traceback(error)
+            raise error  # noqa: TRY201 - as in `public`
 
     def _hurry(self) -> None:
         batch = self.batch
@@ -175,6 +181,7 @@ class _Calls:
     """The kernel of a batch: task i makes call i."""
 
     calls: tuple[tuple[Function, Any], ...]
+    place: Place | None = None
 
     def __call__(self, index: tuple[int, ...]) -> Outcome:
         function, arguments = self.calls[index[0]]
@@ -184,6 +191,10 @@ class _Calls:
         except (KeyboardInterrupt, RunCancelled):
             raise
         except BaseException as error:  # noqa: BLE001 - it belongs to this call, not to the batch
+            where = "" if self.place is None else f" ({self.place})"
+            note = f"while running {function.name}{where}"
+            if note not in getattr(error, "__notes__", ()):
+                error.add_note(note)
             return False, pack(error)
 
 
@@ -226,7 +237,7 @@ class _Batch:
             )
             name = next(iter(names)) + (" and others" if len(names) > 1 else "")
             n = len(self.calls)
-            step = Step(_Calls(tuple(self.calls)), (), (0,), name, self.place)
+            step = Step(_Calls(tuple(self.calls), self.place), (), (0,), name, self.place)
             stage = Stage(
                 0, name, (range(n),), (n,), Program.of(0, [step]), (), result=0, gil_free=False,
                 user_code=True, places=() if self.place is None else (self.place,), shared=tuple(shared),
@@ -501,7 +512,7 @@ def _call_here(
     except Exception as error:  # noqa: BLE001 - that of an argument is the call's
         future.set_exception(error)
     else:
-        future.settle(_Calls(((captured, filled),))((0,)))
+        future.settle(_Calls(((captured, filled),), user_place())((0,)))
 
 
 def _with_results(future: Future, function: Any, arguments: Any, found: list[Future]) -> None:

@@ -151,7 +151,8 @@ class Running:
             return RunCancelled("the run was stopped before it ended")
         if end.task is not None and end.task in self.errors:
             error = self.errors[end.task]
-            explain(error, self.works[end.task.stage], end.task.task)
+            stages = {number: work.stage for number, work in self.works.items()}
+            explain(error, stages[end.task.stage], end.task.task, stages)
             return error
         if self.failure is not None:
             return self.failure
