@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeAlias
 from nbscale.errors import EngineError
 from nbscale.events import Observer, Place
 from nbscale.graph.job import Job
+from nbscale.history.recording import Recording
 from nbscale.record import record
 from nbscale.store.base import Ref
 
@@ -71,6 +72,8 @@ class RunInfo:
         Where the user asked for it.
     depth
         How many tasks the caller is inside of.
+    recording
+        Where the engine notes what the run does, or None.
     """
 
     run: int
@@ -78,6 +81,7 @@ class RunInfo:
     reason: str = ""
     place: Place | None = None
     depth: int = 0
+    recording: Recording | None = None
 
 
 Take: TypeAlias = Callable[[tuple[int, ...], Any], None]

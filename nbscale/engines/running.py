@@ -14,6 +14,7 @@ from nbscale.errors import NbscaleError, RunCancelled, Stuck, TaskMemoryError, W
 from nbscale.events import Event, MemoryHeld, RunEnded, RunStarted, StageAdded, StageWithdrawn
 from nbscale.graph.job import Done, Failure, Grow, Job, Observation, Replan, Reply
 from nbscale.graph.stage import Stage
+from nbscale.history.recording import Recording
 from nbscale.scheduler.protocol import End, Grown, Report, TaskId
 
 __all__ = ["Running"]
@@ -48,6 +49,8 @@ class Running:
         Nobody works for it any more: what was handed out will never be answered.
     opened, over
         It has begun; it has ended.
+    recording
+        What it does is noted there.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Running:
         self.errors: dict[TaskId, BaseException] = {}
         self.stopping: dict[TaskId, int] = {}
         self.deserted = self.opened = self.over = False
+        self.recording = Recording() if info.recording is None else info.recording
         self._job = job
         self.info = info
         self._deliver = deliver
@@ -89,6 +93,7 @@ class Running:
 
     def grow(self, grow: Grow, make: Make) -> Grown:
         """Make new stages ready and forget those taken back; return what the machine is told."""
+        self.recording.grown(time.monotonic(), grow)
         for number in grow.retract:
             self.works[number].dead = True
             self._watches.pop(number, None)
@@ -149,6 +154,8 @@ class Running:
             return self.failure  # such as: the last value could not be given away
         if end.outcome == "cancelled":
             return RunCancelled("the run was stopped before it ended")
+        if end.task is not None:
+            self.recording.failed = (end.task.stage, end.task.task)
         if end.task is not None and end.task in self.errors:
             error = self.errors[end.task]
             stages = {number: work.stage for number, work in self.works.items()}
@@ -192,7 +199,8 @@ class Running:
         self.errors.clear()
         self.works = {}  # they refer to this run: as a cycle they would keep what they hold
         message = "" if error is None else _said(error)
-        self._tell(RunEnded(self.info.run, time.monotonic(), outcome, message))
+        self.recording.ended = now = time.monotonic()
+        self._tell(RunEnded(self.info.run, now, outcome, message))
         self._ticket.finish(error)
 
 

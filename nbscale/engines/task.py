@@ -10,6 +10,7 @@ from nbscale.engines.news import Wire
 from nbscale.graph.axismap import Each
 from nbscale.graph.part import part_text, parts_of
 from nbscale.graph.stage import Edge, Stage
+from nbscale.history.recording import MOST_STEPS
 from nbscale.store.base import Size, Table, measure
 
 __all__ = ["Work", "explain", "index_of", "is_straight", "reads_of", "sizes_of"]
@@ -90,10 +91,15 @@ class Work:
         """The value of a task that is done."""
         return self.table[task]
 
-    def execute(self, task: int) -> Size:
+    def clocks(self) -> list[float] | None:
+        """Where the seconds of a task go, step by step; None where that tells nothing more."""
+        n = len(self._program.steps)
+        return [0.0] * n if 1 < n <= MOST_STEPS else None
+
+    def execute(self, task: int, spent: list[float] | None = None) -> Size:
         """Run a task, put its value where it belongs, and return its rows and bytes."""
         index = self._index(task)
-        value = self._program(index, [feed(task) for feed in self._feeds])
+        value = self._program(index, [feed(task) for feed in self._feeds], spent)
         if self.take is not None and not self.taken[task]:
             self.taken[task] = 1  # type: ignore[index]
             self.take(index, value)

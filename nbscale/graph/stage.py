@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -69,8 +70,12 @@ class Program:
             dropped[number].append(register)
         return cls(n_inputs, tuple(steps), tuple(tuple(d) for d in dropped))
 
-    def __call__(self, index: tuple[int, ...], inputs: list[Any]) -> Any:
+    def __call__(
+        self, index: tuple[int, ...], inputs: list[Any], spent: list[float] | None = None
+    ) -> Any:
         """Run the steps on one task's inputs; consumes the list.
+
+        ``spent``, if given, gets the seconds of each step added.
 
         An exception passes through unchanged but for a note attribute ``__nbscale_step__``: the
         number of the step that raised it.
@@ -80,7 +85,12 @@ class Program:
         try:
             for number, step in enumerate(self.steps):
                 where = tuple(index[a] for a in step.axes)
-                value = step.kernel(where, *[registers[r] for r in step.args])
+                if spent is None:
+                    value = step.kernel(where, *[registers[r] for r in step.args])
+                else:
+                    begin = time.monotonic()
+                    value = step.kernel(where, *[registers[r] for r in step.args])
+                    spent[number] += time.monotonic() - begin
                 registers.append(value)
                 for register in self.last_use[number]:
                     registers[register] = None

@@ -34,6 +34,7 @@ from nbscale.comm import descriptors
 from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines import base, failure
 from nbscale.errors import BadFrame, RemoteError
+from nbscale.history.recording import MOST_STEPS
 from nbscale.store.base import measure
 from nbscale.store.codec import Encoded, decode, decode_piece, dumps, encode, encode_pieces
 from nbscale.store.segments import Extent, Maps, make_segment
@@ -82,7 +83,7 @@ def ways(number: int) -> tuple[bytes, bytes]:
 class _Stage:
     """What a stage's tasks need. Its program is read by the first of them."""
 
-    __slots__ = ("blob", "deliveries", "pieces", "program", "user_code")
+    __slots__ = ("blob", "deliveries", "pieces", "program", "spent", "user_code")
 
     def __init__(
         self, blob: Any, deliveries: tuple[str, ...], pieces: bool, user_code: bool
@@ -90,6 +91,8 @@ class _Stage:
         self.blob, self.deliveries = blob, deliveries
         self.pieces, self.user_code = pieces, user_code
         self.program: Any = None
+        self.spent: list[float] | None = None
+        """Seconds of each step, and of inputs and values, since they were told; None: not taken."""
 
 
 class _Told(KeyboardInterrupt):
@@ -144,6 +147,7 @@ class _Worker:
         self._made = 0
         self._told = 0.0
         self._thread = threading.get_ident()
+        self._timed: dict[int, list[float]] = {}
         self._printed: deque[tuple[int, str, str]] = deque()
         self._unsaid = 0  # characters of it
         for name in ("stdout", "stderr"):
@@ -184,6 +188,11 @@ class _Worker:
             self._unsaid = 0
             messages += [("print", *printed.popleft()) for _ in range(len(printed))]
         if self._done:
+            if self._timed:
+                timed, self._timed = self._timed, {}
+                messages.append(("spent", [(key, tuple(spent)) for key, spent in timed.items()]))
+                for spent in timed.values():  # which a task may be adding to
+                    spent[:] = [0.0] * len(spent)
             messages.append(("done", self._done))
             self._done = []
         if self._released:  # after what says that it was held
@@ -233,6 +242,8 @@ class _Worker:
         try:
             data = memoryview(blob) if type(blob) is bytes else self._maps.read(Extent(*blob))
             stage.program = decode(data)
+            n = len(stage.program.steps)
+            stage.spent = [0.0] * (n + 1) if n <= MOST_STEPS else None
         except BaseException as error:  # noqa: BLE001 - told of by each task of it
             stage.program = _Unreadable(error)
 
@@ -343,16 +354,21 @@ class _Worker:
         if stage.program is None:
             self._read(stage)
         start = clock()
+        spent = stage.spent
         maps: list[Any] = []
         try:
             try:
                 self._armed = True
                 if self._called:
                     self._obey()
-                value = stage.program(index, self._inputs(stage, inputs, maps))
+                value = stage.program(index, self._inputs(stage, inputs, maps, start), spent)
+                ran = clock()
                 rows, nbytes = measure(value)
                 handle = self._kept(value, stage.pieces, grant)
                 self._armed = False
+                if spent is not None:
+                    spent[-1] += clock() - ran
+                    self._timed[key] = spent
             except BaseException as error:  # noqa: BLE001 - what a task raises belongs to its run
                 self._armed = False
                 packed = None if isinstance(error, _Told) else _packed(error)
@@ -371,7 +387,7 @@ class _Worker:
             self._done.append((key, task, self._held(maps) if maps else None))
         self.at = None
 
-    def _inputs(self, stage: _Stage, inputs: Any, maps: list[Any]) -> list[Any]:
+    def _inputs(self, stage: _Stage, inputs: Any, maps: list[Any], start: float) -> list[Any]:
         load = self._load
         user = stage.user_code
         found: list[Any] = []
@@ -382,6 +398,8 @@ class _Worker:
                 found.append([load(ref, user, maps) for ref in refs])
             else:
                 found.append(load(ref, user, maps) for ref in refs)
+        if stage.spent is not None:
+            stage.spent[-1] += time.monotonic() - start
         return found
 
     def _load(self, ref: Any, user: bool, maps: list[Any]) -> Any:
@@ -491,7 +509,7 @@ class _Unreadable:
     def __init__(self, error: BaseException) -> None:
         self._error = error
 
-    def __call__(self, index: Any, inputs: Any) -> Any:
+    def __call__(self, index: Any, inputs: Any, spent: Any) -> Any:
         raise self._error
 
 
