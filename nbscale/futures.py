@@ -65,20 +65,24 @@ class Future(concurrent.futures.Future[Any]):
     batch: _Batch | None = None
     kept: Kept | None = None
     argument: Argument | None = None
-    _what = ""
+    what = ""
+    run = 0
+    """The run that makes the call, once it was handed over."""
+    call = 0
+    """Which call of that run it is."""
 
     @classmethod
     def of(cls, kept: Kept, what: str) -> Future:
         """A future that is done, whose value is kept in shared memory."""
         future = cls()
         future.set_result(None)
-        future.kept, future.argument, future._what = kept, Argument(kept), what
+        future.kept, future.argument, future.what = kept, Argument(kept), what
         return future
 
     def __repr__(self) -> str:
         if self.kept is None:
             return super().__repr__()
-        return f"<Future: {self._what} of {format_bytes(self.kept.nbytes)} in shared memory>"
+        return f"<Future: {self.what} of {format_bytes(self.kept.nbytes)} in shared memory>"
 
     def __reduce__(self) -> Any:
         if self.kept is None:
@@ -86,7 +90,7 @@ class Future(concurrent.futures.Future[Any]):
                 "a future cannot be pickled; give it as an argument, also in a list, tuple, set "
                 "or dict, or take its result()"
             )
-        return Future.of, (self.kept, self._what)
+        return Future.of, (self.kept, self.what)
 
     def add_done_callback(self, fn: Callable[[Any], object]) -> None:
         """Have a function called with the future when it is done, on a thread for callbacks."""
@@ -211,6 +215,7 @@ class _Batch:
         self._lock = threading.Lock()
 
     def add(self, future: Future, function: Function, arguments: Any) -> None:
+        future.what = function.name
         self.calls.append((function, arguments))
         self.futures.append(future)
         future.batch = self
@@ -250,6 +255,8 @@ class _Batch:
             except BaseException as error:  # noqa: BLE001 - who waits must be told
                 self._ended(error)
                 return
+            for number, future in enumerate(self.futures):
+                future.run, future.call = self.ticket.run, number
         self.given_up()  # if that was while it was handed over
         if self.ticket.by_waiter:
             with contextlib.suppress(Exception, RunCancelled):  # the futures have it

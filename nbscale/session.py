@@ -246,6 +246,29 @@ class Session:
             _tell(job.notices, place)
         return results
 
+    def report(self, run: int) -> RunReport:
+        """What is told of the run of that number.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or it is not remembered any more.
+        """
+        found = next((record for record in reversed(self.records) if record.run == run), None)
+        if found is None:
+            told = (
+                f"{self.records[0].run} to {self.records[-1].run}" if self.records else "none yet"
+            )
+            raise ValueError(f"there is no run {run}; the runs remembered are: {told}")
+        return found
+
+    def preferred(self, job: PlanJob) -> tuple[str, str]:
+        """The name of the engine that a job would be run on now, and why. Starts nothing."""
+        name = config.get().engine
+        if name is not None:
+            return name, "as you asked"
+        return fitting(job)
+
     def report_of(self, key: str) -> RunReport | None:
         """The last run that computed the node of that key as a result of its own."""
         return next((record for record in reversed(self.records) if key in record.keys), None)
@@ -309,6 +332,7 @@ class Session:
         info = RunInfo(record.run, what, reason, place, recording=record.recording)
         ticket = engine.run(job, info=info, deliver=deliver, observers=self.observers())
         ticket.on_finish = finished
+        ticket.run = record.run
         self._under_way[record.run] = (ticket, None)
         ticket.begin()
         return ticket

@@ -128,6 +128,9 @@ class Ticket:
     by_waiter = False
     """Only a thread that waits for it runs its tasks."""
 
+    run = 0
+    """The run's number, where whoever began it has said so."""
+
     def __init__(self, begin: Callable[[], None], cancel: Callable[[], None]) -> None:
         self._begin = begin
         self._cancel = cancel
