@@ -26,12 +26,14 @@ from nbscale.graph.job import Job
 from nbscale.history.account import Account, account_of
 from nbscale.history.compare import compared
 from nbscale.history.recording import Recording
+from nbscale.history.replay import Prediction, what_if
 from nbscale.plan.estimate import estimate
 from nbscale.plan.jobs import Learned, PlanJob, informed
 from nbscale.plan.rewrite import Change, bottom_up, carry_places, inherit_places, rewrite
 from nbscale.plan.rules import RULES
 from nbscale.record import record
 from nbscale.store.shared import trim
+from nbscale.units import parse_bytes
 
 __all__ = ["Gather", "Request", "RunReport", "Session", "become", "current", "fitting", "runs"]
 
@@ -104,6 +106,38 @@ class RunReport:
             If the run is not over, or what it did is not recorded any more.
         """
         return account_of(self.recorded(), self.beside)
+
+    def what_if(self, workers: int | None = None, memory: float | str | None = None) -> Prediction:
+        """Say how long the run would have taken with other workers or memory, and why.
+
+        The real scheduler is given the run again, in a world where each task takes what it took.
+
+        Parameters
+        ----------
+        workers
+            How many; by default as many as there were.
+        memory
+            What the work may use, such as ``"8 GB"``; by default what it might.
+
+        Raises
+        ------
+        ValueError
+            If the run did not do all its tasks, or what it did is not recorded any more.
+
+        Notes
+        -----
+        Costs some 50 us a task. That tasks disturb one another, in caches and on disks, it cannot know.
+
+        Examples
+        --------
+        >>> import nbscale as ns, nbscale.array as na
+        >>> na.arange(10, chunks=1).sum().compute()
+        np.int64(45)
+        >>> print(ns.runs()[-1].what_if(workers=4))
+        4 workers, ...
+        """
+        limit = None if memory is None else parse_bytes(memory)
+        return what_if(self.recorded(), workers, limit)
 
     def recorded(self) -> Recording:
         """What the run did, task by task.

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nbscale.engines import limits
 from nbscale.engines.loop import Loop, report_error
 from nbscale.engines.running import Running
 from nbscale.errors import Stuck
@@ -191,7 +192,11 @@ class Driver(abc.ABC):
             self._signals.append(SetLimit(limit))
         run.begin()
         now, note = time.monotonic(), run.recording
-        note.begin(now, self._wanted, self._machine.workers, self._limit)
+        machine = self._machine
+        note.begin(
+            now, self._wanted, machine.workers, self._limit,
+            can_spill=machine.can_spill, cores=limits.cores(),
+        )  # fmt: skip
         note.mark(now, self._kept_back)
         self._signals.append(OpenRun(run.number))
         self._joined(run)

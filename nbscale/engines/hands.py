@@ -123,7 +123,7 @@ class KernelDriver(Driver):
                 note = run.recording
                 note.task(error is None, stage, task, action.worker, start, stop, nbytes)
                 if spent is not None:
-                    spent.append(0.0)  # values are objects here: nothing is brought
+                    spent += (0.0, 0.0)  # nothing is brought, and nobody tells who waits
                     note.steps(stage, spent)
                 if size is not None:
                     if work.sizes is not None:

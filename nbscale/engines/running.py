@@ -77,6 +77,7 @@ class Running:
         self._ticket = ticket
         self._watches: dict[int, int] = {}
         self._memory_told = 0.0
+        self._seen: int | None = None  # the stage that the job was shown last
 
     def _tell(self, event: Event) -> None:
         if self._wire is not None:
@@ -93,7 +94,7 @@ class Running:
 
     def grow(self, grow: Grow, make: Make) -> Grown:
         """Make new stages ready and forget those taken back; return what the machine is told."""
-        self.recording.grown(time.monotonic(), grow)
+        self.recording.grown(time.monotonic(), grow, self._seen)
         for number in grow.retract:
             self.works[number].dead = True
             self._watches.pop(number, None)
@@ -128,6 +129,7 @@ class Running:
         else:
             value = self.works[report.stage].value
             first = self._watches[report.stage]
+            self._seen = report.stage
             seen = Observation(report.stage, tuple(value(i) for i in range(first)))
         try:
             self.tell_sizes()
@@ -200,6 +202,7 @@ class Running:
         self.works = {}  # they refer to this run: as a cycle they would keep what they hold
         message = "" if error is None else _said(error)
         self.recording.ended = now = time.monotonic()
+        self.recording.outcome = outcome
         self._tell(RunEnded(self.info.run, now, outcome, message))
         self._ticket.finish(error)
 

@@ -23,6 +23,7 @@ ENTRIES: Mapping[str, str] = {
     "compute": "operations and your functions",
     "parse": "reading and parsing of files, slicing of what is in memory",
     "move": "inputs brought to tasks, values stored",
+    "processor": "tasks that waited for a processor which others had",
     "memory": "waiting for memory",
     "spill": "waiting for values on their way to or from disk",
     "dependency": "idle: nothing could run before others were done, or nothing was left",
@@ -275,10 +276,13 @@ class _Accounting:
             if not operations:
                 self._spent["compute"] += busy
                 continue
-            if weights is None or len(weights) != len(operations) + 1 or not sum(weights):
-                weights = [1.0] * len(operations) + [0.0]
-            *steps, moved = portions(busy, weights)
+            if weights is None or len(weights) != len(operations) + 2 or not sum(weights[:-1]):
+                weights = [1.0] * len(operations) + [0.0, 0.0]
+            share = self._of.waited(number)
+            working, waited = portions(busy, [1 - share, share])
+            *steps, moved = portions(working, weights[:-1])
             self._spent["move"] += moved
+            self._spent["processor"] += waited
             for operation, ns in zip(operations, steps, strict=True):
                 self._spent["parse" if operation.reads else "compute"] += ns
                 line = lines.setdefault(operation.place, [0, 0])

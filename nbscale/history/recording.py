@@ -58,9 +58,10 @@ class Operation:
 
 @record
 class Growth:
-    """Stages that joined a run together, and what the job wanted to see before it went on."""
+    """Stages that joined a run together, after the job had seen a stage that it had asked about."""
 
     time: float
+    after: int | None
     stages: tuple[int, ...]
     watches: tuple[tuple[int, int | None], ...]
     release: tuple[int, ...]
@@ -86,10 +87,10 @@ class Recording:
     ----------
     began, ended
         Seconds of the monotonic clock; ``ended`` is None while the run goes on.
-    workers
-        How many tasks may run at the same time.
-    limit
-        Bytes that the work may use.
+    workers, cores
+        How many tasks may run at the same time, and on how many processors.
+    limit, can_spill
+        Bytes that the work may use, and whether values may leave memory for disk.
     stages, operations
         By number: the stage without its program, and the steps of that.
     joined
@@ -99,14 +100,17 @@ class Recording:
     withdrawn
         Stages that were taken back.
     spent
-        By stage: seconds in each step, over all tasks that were timed, and last those in which a
-        task got its inputs and gave its value away.
+        By stage: seconds in each step, over all tasks that were timed; then those in which tasks got
+        their inputs and gave their values away; then those of all these in which they waited for a
+        processor.
     marks
         When what keeps tasks from being given out changed, and to what.
     present
         When a worker came (True) or went.
     losses
         Workers that were lost while they ran a task.
+    outcome
+        As in the event of its end; '' while the run goes on.
     failed
         The stage and task that ended the run.
     complete
@@ -116,7 +120,9 @@ class Recording:
     began: float = 0.0
     ended: float | None = None
     workers: int = 0
+    cores: int = 1
     limit: int = 0
+    can_spill: bool = False
     stages: dict[int, Stage] = dataclasses.field(default_factory=dict)
     operations: dict[int, tuple[Operation, ...]] = dataclasses.field(default_factory=dict)
     joined: dict[int, float] = dataclasses.field(default_factory=dict)
@@ -126,19 +132,30 @@ class Recording:
     marks: list[tuple[float, int]] = dataclasses.field(default_factory=list)
     present: list[tuple[float, int, bool]] = dataclasses.field(default_factory=list)
     losses: list[Loss] = dataclasses.field(default_factory=list)
+    outcome: str = ""
     failed: tuple[int, int] | None = None
     complete: bool = True
     _rows: bytearray = dataclasses.field(default_factory=bytearray, repr=False)
 
     # What engines note ----------------------------------------------------------------------
 
-    def begin(self, time: float, workers: int, present: Iterable[int], limit: int) -> None:
+    def begin(
+        self,
+        time: float,
+        workers: int,
+        present: Iterable[int],
+        limit: int,
+        *,
+        can_spill: bool = False,
+        cores: int = 1,
+    ) -> None:
         """The run begins, for so many workers, of which these are there."""
-        self.began, self.workers, self.limit = time, workers, limit
+        self.cores = cores
+        self.began, self.workers, self.limit, self.can_spill = time, workers, limit, can_spill
         self.present += [(time, worker, True) for worker in present]
 
-    def grown(self, time: float, grow: Grow) -> None:
-        """The job gave stages, or took some back."""
+    def grown(self, time: float, grow: Grow, after: int | None = None) -> None:
+        """The job gave stages, or took some back, after it had seen one."""
         self.withdrawn.update(grow.retract)
         for stage in grow.stages:
             number, program = stage.number, stage.program
@@ -149,7 +166,7 @@ class Recording:
             self.joined[number] = time
         watches = tuple((watch.stage, watch.first) for watch in grow.watches)
         numbers = tuple(stage.number for stage in grow.stages)
-        self.growths.append(Growth(time, numbers, watches, grow.release, grow.sealed))
+        self.growths.append(Growth(time, after, numbers, watches, grow.release, grow.sealed))
 
     def task(
         self, ok: bool, stage: int, task: int, worker: int, start: float, stop: float, nbytes: int
@@ -161,7 +178,7 @@ class Recording:
             self.complete = False
 
     def steps(self, stage: int, seconds: Sequence[float]) -> None:
-        """So long were tasks of a stage at its steps, and last at their inputs and values."""
+        """Take note of the seconds of tasks of a stage; see ``spent``."""
         spent = self.spent.get(stage)
         if spent is None:
             self.spent[stage] = list(seconds)
@@ -177,6 +194,12 @@ class Recording:
     def worker(self, time: float, number: int, *, present: bool) -> None:
         """A worker came or went."""
         self.present.append((time, number, present))
+
+    def waited(self, stage: int) -> float:
+        """Which part of its time the tasks of a stage have waited for a processor."""
+        *others, waited = self.spent.get(stage, (0.0,))
+        whole = sum(others)
+        return min(1.0, waited / whole) if whole else 0.0
 
     # What is read ---------------------------------------------------------------------------
 

@@ -12,4 +12,5 @@ def recorded(stages, rows, began=0.0, ended=10.0, workers=2, present=None, **mor
     for stage, task, worker, start, stop in rows:
         made.task(True, stage, task, worker, start, stop, 8)
     made.ended = ended
+    made.outcome = "" if ended is None else "done"
     return made

@@ -95,7 +95,7 @@ def test_other_runs_at_the_same_time():
 
 def test_time_at_tasks_is_split_by_what_their_steps_took():
     made = recorded([stage(0, 1, steps=3, reads=1)], [(0, 0, 0, 0, 10)], workers=1)
-    made.steps(0, [0.2, 0.1, 0.1, 0.1])
+    made.steps(0, [0.2, 0.1, 0.1, 0.1, 0.0])
     account = account_of(made)
     assert spent(account) == {"parse": 4, "compute": 4, "move": 2}
     assert [(str(line.place), line.compute, line.parse) for line in account.lines] == [
@@ -152,7 +152,7 @@ def test_whatever_is_recorded_the_sum_is_the_time_of_the_workers(rows, comings, 
         made.worker(time, worker, present=here)
     for time, state in sorted(marks):
         made.mark(time, state)
-    made.steps(0, [1.0, 2.0, 3.0])
+    made.steps(0, [1.0, 2.0, 3.0, 2.5])
     others = [recorded([stage(0, 1)], [(0, 0, w, *sorted((a, b)))]) for w, a, b in beside]
     account = account_of(made, others)
     assert min(account.nanoseconds.values()) >= 0

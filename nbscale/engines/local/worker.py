@@ -33,8 +33,8 @@ import zmq
 from nbscale.comm import descriptors
 from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines import base, failure
+from nbscale.engines.local.timing import Timing
 from nbscale.errors import BadFrame, RemoteError
-from nbscale.history.recording import MOST_STEPS
 from nbscale.store.base import measure
 from nbscale.store.codec import Encoded, decode, decode_piece, dumps, encode, encode_pieces
 from nbscale.store.segments import Extent, Maps, make_segment
@@ -92,7 +92,7 @@ class _Stage:
         self.pieces, self.user_code = pieces, user_code
         self.program: Any = None
         self.spent: list[float] | None = None
-        """Seconds of each step, and of inputs and values, since they were told; None: not taken."""
+        """Seconds since they were told, see ``Timing``; None if they are not taken."""
 
 
 class _Told(KeyboardInterrupt):
@@ -147,7 +147,7 @@ class _Worker:
         self._made = 0
         self._told = 0.0
         self._thread = threading.get_ident()
-        self._timed: dict[int, list[float]] = {}
+        self._timing = Timing()
         self._printed: deque[tuple[int, str, str]] = deque()
         self._unsaid = 0  # characters of it
         for name in ("stdout", "stderr"):
@@ -167,6 +167,7 @@ class _Worker:
             if not tasks:
                 self._tell()
                 self._take(self._socket.recv())
+                self._timing.begin()
             while tasks:
                 self._attempt(tasks.popleft())
                 if clock() - self._told > _FLUSH:
@@ -188,11 +189,7 @@ class _Worker:
             self._unsaid = 0
             messages += [("print", *printed.popleft()) for _ in range(len(printed))]
         if self._done:
-            if self._timed:
-                timed, self._timed = self._timed, {}
-                messages.append(("spent", [(key, tuple(spent)) for key, spent in timed.items()]))
-                for spent in timed.values():  # which a task may be adding to
-                    spent[:] = [0.0] * len(spent)
+            messages.append(("spent", self._timing.told()))
             messages.append(("done", self._done))
             self._done = []
         if self._released:  # after what says that it was held
@@ -242,8 +239,7 @@ class _Worker:
         try:
             data = memoryview(blob) if type(blob) is bytes else self._maps.read(Extent(*blob))
             stage.program = decode(data)
-            n = len(stage.program.steps)
-            stage.spent = [0.0] * (n + 1) if n <= MOST_STEPS else None
+            stage.spent = self._timing.of(len(stage.program.steps))
         except BaseException as error:  # noqa: BLE001 - told of by each task of it
             stage.program = _Unreadable(error)
 
@@ -367,8 +363,8 @@ class _Worker:
                 handle = self._kept(value, stage.pieces, grant)
                 self._armed = False
                 if spent is not None:
-                    spent[-1] += clock() - ran
-                    self._timed[key] = spent
+                    spent[-2] += clock() - ran
+                    self._timing.note(key, spent)
             except BaseException as error:  # noqa: BLE001 - what a task raises belongs to its run
                 self._armed = False
                 packed = None if isinstance(error, _Told) else _packed(error)
@@ -399,7 +395,7 @@ class _Worker:
             else:
                 found.append(load(ref, user, maps) for ref in refs)
         if stage.spent is not None:
-            stage.spent[-1] += time.monotonic() - start
+            stage.spent[-2] += time.monotonic() - start
         return found
 
     def _load(self, ref: Any, user: bool, maps: list[Any]) -> Any:
