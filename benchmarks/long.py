@@ -97,6 +97,10 @@ PARTS = {
             Step("pool_bytes", cap=15, timeout=120, small={"mb": 8}),
         ),
     ),
+    "what-if": Part(
+        "five runs with two workers, predicted for one, and with one; with gates",
+        (Step("what_if", cap=15, timeout=120, small={"rows": 50_000}),),
+    ),
     "parquet": Part("a filter and a group-by over parquet", (Step("parquet_groupby"),)),
     "small-worlds": Part(
         "every graph of four tasks on two workers, every fault once, every interleaving",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nbscale.resource import per_worker
     from nbscale.session import runs
     from nbscale.sharing import put, scatter
+    from nbscale.why import why
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ __all__ = [
     "submit",
     "visualize",
     "wait",
+    "why",
 ]
 
 # Where each name lives: a module, or a module and what is taken from it.
@@ -65,17 +67,18 @@ _HOMES = {
     "runs": "nbscale.session:runs",
     "scatter": "nbscale.sharing:scatter",
     "visualize": "nbscale.collection:visualize",
+    "why": "nbscale.why:why",
 }
 
 
 class _Package(ModuleType):
-    """Keeps `nbscale.delayed` the function: importing the submodule would put itself there.
+    """Keeps `nbscale.delayed` and `nbscale.why` the functions: importing the submodule would put itself there.
 
     A function that reads `ns` travels to other processes, so it is pickled by its name.
     """
 
     def __setattr__(self, name: str, value: object) -> None:
-        if not (name == "delayed" and isinstance(value, ModuleType)):
+        if not (name in ("delayed", "why") and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -222,8 +222,32 @@ class Collection:
         """Compute the partitions and keep them in memory; the result is lazy over them."""
         return persist(self, engine=engine)[0]  # type: ignore[no-any-return]
 
-    def explain(self) -> str:
-        """The plan in words: before and after each rule, with estimated rows, bytes and seconds."""
+    def explain(self, *, after: bool = False) -> str:
+        """The plan in words: before and after each rule, with estimated rows, bytes and seconds.
+
+        Parameters
+        ----------
+        after
+            Set the estimates beside what the last run that computed this found, with its account.
+
+        Raises
+        ------
+        ValueError
+            If ``after`` is asked for and no run of this session has computed it, or what that run
+            did is not recorded any more.
+
+        Examples
+        --------
+        >>> import nbscale.array as na
+        >>> x = na.arange(10, chunks=5).sum()
+        >>> x.compute()
+        np.int64(45)
+        >>> print(x.explain(after=True))
+        run ...
+        stage ...
+        """
+        if after:
+            return current().compare(self._request())
         job, changes = current().plan([self._request()])
         return explain_plan(self._node, job, changes)
 

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, TypeAlias
 from nbscale.collection import public
 from nbscale.engines.base import LOOK_UP, Ticket, deadline, inside
 from nbscale.engines.failure import pack, unpack
-from nbscale.errors import RunCancelled
+from nbscale.errors import RunCancelled, render_for_notebook, trim_traceback
 from nbscale.events import Place, user_place
 from nbscale.expr.function import Function, capture
 from nbscale.expr.unpicklable import can_pickle, culprit
@@ -119,7 +119,11 @@ class Future(concurrent.futures.Future[Any]):
     batch: _Batch | None = None
     kept: Kept | None = None
     argument: Argument | None = None
-    _what = ""
+    what = ""
+    run = 0
+    """The run that makes the call, once it was handed over."""
+    call = 0
+    """Which call of that run it is."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,13 +134,13 @@ class Future(concurrent.futures.Future[Any]):
         """A future that is done, whose value is kept in shared memory."""
         future = cls()
         future.set_result(None)
-        future.kept, future.argument, future._what = kept, Argument(kept), what
+        future.kept, future.argument, future.what = kept, Argument(kept), what
         return future
 
     def __repr__(self) -> str:
         if self.kept is None:
             return super().__repr__()
-        return f"<Future: {self._what} of {format_bytes(self.kept.nbytes)} in shared memory>"
+        return f"<Future: {self.what} of {format_bytes(self.kept.nbytes)} in shared memory>"
 
     def __reduce__(self) -> Any:
         if self.kept is None:
@@ -144,13 +148,14 @@ class Future(concurrent.futures.Future[Any]):
                 "a future cannot be pickled; give it as an argument, also in a list, tuple, set "
                 "or dict, or take its result()"
             )
-        return Future.of, (self.kept, self._what)
+        return Future.of, (self.kept, self.what)
 
     def add_done_callback(self, fn: Callable[[Any], object]) -> None:
         """Have a function called with the future when it is done, on a thread for callbacks."""
         # Whoever ends the call would do it: the loop's thread, which must not be kept waiting.
         super().add_done_callback(lambda future: _desk.call(fn, future))
 
+    @public
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the result and return it.
 
@@ -185,7 +190,12 @@ class Future(concurrent.futures.Future[Any]):
     def __await__(self) -> Generator[Any, None, Any]:
         """Wait for the result, letting others go on meanwhile."""
         self._hurry()
-        return asyncio.wrap_future(self).__await__()
+        try:
+            return (yield from asyncio.wrap_future(self).__await__())
+        except Exception as error:
+            render_for_notebook(error)
+            trim_traceback(error)
+            raise error  # noqa: TRY201 - as in `public`
 
     def _hurry(self) -> None:
         batch = self.batch
@@ -233,6 +243,7 @@ class _Calls:
     """The kernel of a batch: task i makes call i."""
 
     calls: tuple[tuple[Function, Any], ...]
+    place: Place | None = None
     plain: ClassVar[bool] = True  # functions and arguments are bytes already, or cannot change
 
     def __call__(self, index: tuple[int, ...]) -> Outcome:
@@ -243,6 +254,10 @@ class _Calls:
         except (KeyboardInterrupt, RunCancelled):
             raise
         except BaseException as error:  # noqa: BLE001 - it belongs to this call, not to the batch
+            where = "" if self.place is None else f" ({self.place})"
+            note = f"while running {function.name}{where}"
+            if note not in getattr(error, "__notes__", ()):
+                error.add_note(note)
             return False, pack(error)
 
 
@@ -260,6 +275,7 @@ class _Batch:
         self._lock = threading.Lock()
 
     def add(self, future: Future, function: Function, arguments: Any) -> None:
+        future.what = function.name
         self.calls.append((function, arguments))
         self.futures.append(future)
         future.batch = self
@@ -286,7 +302,7 @@ class _Batch:
             )
             name = next(iter(names)) + (" and others" if len(names) > 1 else "")
             n = len(self.calls)
-            step = Step(_Calls(tuple(self.calls)), (), (0,), name, self.place)
+            step = Step(_Calls(tuple(self.calls), self.place), (), (0,), name, self.place)
             stage = Stage(
                 0, name, (range(n),), (n,), Program.of(0, [step]), (), result=0, gil_free=False,
                 user_code=True, places=() if self.place is None else (self.place,), shared=tuple(shared),
@@ -299,6 +315,8 @@ class _Batch:
             except BaseException as error:  # noqa: BLE001 - who waits must be told
                 self._ended(error)
                 return
+            for number, future in enumerate(self.futures):
+                future.run, future.call = self.ticket.run, self.ticket.first + number
         self.given_up()  # if that was while it was handed over
         if self.ticket.by_waiter:
             with contextlib.suppress(Exception, RunCancelled):  # the futures have it
@@ -588,7 +606,7 @@ def _call_here(
     except Exception as error:  # noqa: BLE001 - that of an argument is the call's
         future.set_exception(error)
     else:
-        future.settle(_Calls(((captured, filled),))((0,)))
+        future.settle(_Calls(((captured, filled),), user_place())((0,)))
 
 
 def _with_results(future: Future, function: Any, arguments: Any, found: list[Future]) -> None:

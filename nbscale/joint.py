@@ -90,6 +90,9 @@ class Joint:
             if self._members:
                 return
             over, self._over = self._over, None
+            if self.info.recording is not None:
+                self.info.recording.ended = time.monotonic()
+                self.info.recording.outcome = self._outcome
             if self._wire is not None:
                 self._wire.put(
                     RunEnded(self.info.run, time.monotonic(), self._outcome, self._message)

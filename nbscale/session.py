@@ -24,12 +24,18 @@ from nbscale.errors import EngineError, PlanNotice, RunCancelled
 from nbscale.events import Observer, Place, user_place
 from nbscale.expr.node import Adaptive, Index, Node, Source, Tasks, walk
 from nbscale.graph.job import Job
+from nbscale.history.account import Account, account_of
+from nbscale.history.compare import compared
+from nbscale.history.recording import Recording
+from nbscale.history.replay import Prediction, what_if
 from nbscale.joint import Joint, outcome_of
+from nbscale.plan.estimate import estimate
 from nbscale.plan.jobs import Learned, PlanJob, informed
-from nbscale.plan.rewrite import Change, bottom_up, carry_places, rewrite
+from nbscale.plan.rewrite import Change, bottom_up, carry_places, inherit_places, rewrite
 from nbscale.plan.rules import RULES
 from nbscale.record import record, replace
 from nbscale.store.shared import trim
+from nbscale.units import parse_bytes
 
 __all__ = ["Gather", "Request", "RunReport", "Session", "become", "current", "fitting", "runs"]
 
@@ -38,6 +44,9 @@ _Key: TypeAlias = tuple[str, Place | None, str]
 
 _SMALL = 1_000_000
 """Bytes below which handing work to others costs more than the work."""
+
+_MOST_TASKS = 100_000
+"""Tasks of which is kept what they did, over all runs; those of the last run are kept in any case."""
 
 _LARGE = 4
 """Of the memory there is, data from one in so many goes to processes, which can be fenced in."""
@@ -88,6 +97,66 @@ class RunReport:
     stages: int = 0
     seconds: float | None = None
     outcome: str = "running"
+    recording: Recording | None = dataclasses.field(default=None, repr=False)
+    keys: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    beside: list[Recording] = dataclasses.field(default_factory=list, repr=False)
+
+    @property
+    def account(self) -> Account:
+        """Where the time of all workers went, to 100 %, and to which of your lines.
+
+        Raises
+        ------
+        ValueError
+            If the run is not over, or what it did is not recorded any more.
+        """
+        return account_of(self.recorded(), self.beside)
+
+    def what_if(self, workers: int | None = None, memory: float | str | None = None) -> Prediction:
+        """Say how long the run would have taken with other workers or memory, and why.
+
+        The real scheduler is given the run again, in a world where each task takes what it took.
+
+        Parameters
+        ----------
+        workers
+            How many; by default as many as there were.
+        memory
+            What the work may use, such as ``"8 GB"``; by default what it might.
+
+        Raises
+        ------
+        ValueError
+            If the run did not do all its tasks, or what it did is not recorded any more.
+
+        Notes
+        -----
+        Costs some 50 us a task. That tasks disturb one another, in caches and on disks, it cannot know.
+
+        Examples
+        --------
+        >>> import nbscale as ns, nbscale.array as na
+        >>> na.arange(10, chunks=1).sum().compute()
+        np.int64(45)
+        >>> print(ns.runs()[-1].what_if(workers=4))
+        4 workers, ...
+        """
+        limit = None if memory is None else parse_bytes(memory)
+        return what_if(self.recorded(), workers, limit)
+
+    def recorded(self) -> Recording:
+        """What the run did, task by task.
+
+        Raises
+        ------
+        ValueError
+            If it is not recorded any more.
+        """
+        if self.recording is None:
+            raise ValueError(
+                f"what run {self.run} did is not recorded: only the last {_MOST_TASKS:,} tasks are"
+            )
+        return self.recording
 
     def __str__(self) -> str:
         took = "" if self.seconds is None else f" in {self.seconds:.3g} s"
@@ -151,6 +220,7 @@ class Session:
             for key, place in request.places.items():
                 places.setdefault(key, place)
         asked = [request.node for request in requests]
+        inherit_places(places, asked)
         if self.learned.facts:
             known = bottom_up(asked, lambda node: informed(node, self.learned))
             carry_places(places, asked, known)
@@ -191,10 +261,11 @@ class Session:
         number = next(self._numbers)
         what = _listed([request.what for request in requests])
         place = user_place() if place is None else place
-        record = RunReport(number, what, chosen.name, reason, place)
+        keys = tuple(request.node.key for request in requests)
+        record = RunReport(number, what, chosen.name, reason, place, keys=keys)
         self._remember(record)
         collecting = _Collecting(requests, job)
-        info = RunInfo(run=number, what=what, reason=reason, place=place, depth=depth())
+        info = RunInfo(number, what, reason, place, depth(), recording=record.recording)
         began = time.monotonic()
         record.outcome = "failed"
         try:
@@ -215,6 +286,54 @@ class Session:
             record.tasks = sum(stage.n_tasks for stage in job.stages)
             _tell(job.notices, place)
         return results
+
+    def report(self, run: int) -> RunReport:
+        """What is told of the run of that number.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or it is not remembered any more.
+        """
+        found = next((record for record in reversed(self.records) if record.run == run), None)
+        if found is None:
+            told = (
+                f"{self.records[0].run} to {self.records[-1].run}" if self.records else "none yet"
+            )
+            raise ValueError(f"there is no run {run}; the runs remembered are: {told}")
+        return found
+
+    def preferred(self, job: PlanJob) -> tuple[str, str]:
+        """The name of the engine that a job would be run on now, and why. Starts nothing."""
+        name = config.get().engine
+        if name is not None:
+            return name, "as you asked"
+        return fitting(job)
+
+    def report_of(self, key: str) -> RunReport | None:
+        """The last run that computed the node of that key as a result of its own."""
+        return next((record for record in reversed(self.records) if key in record.keys), None)
+
+    def compare(self, request: Request) -> str:
+        """What was estimated of a result, beside what the last run that computed it found.
+
+        Raises
+        ------
+        ValueError
+            If there is no such run, or what it did is not recorded any more.
+        """
+        record = self.report_of(request.node.key)
+        if record is None:
+            raise ValueError(
+                f"no run of this session has computed this {request.what} as its result: compute() "
+                "it first, then ask for explain(after=True)"
+            )
+        recording = record.recorded()
+        # As before the run: what it has taught is left out.
+        roots = self.plan([request])[0].roots
+        guesses = estimate(roots, Learned())
+        account = "" if recording.ended is None else f"\n{record.account}"
+        return f"{record}\n{compared(recording, guesses)}{account}"
 
     def begin(
         self,
@@ -261,9 +380,10 @@ class Session:
             record.outcome = outcome_of(error)
             ended(error)
 
-        info = RunInfo(run=record.run, what=what, reason=reason, place=place)
+        info = RunInfo(record.run, what, reason, place, recording=record.recording)
         ticket = engine.run(job, info=info, deliver=deliver, observers=self.observers())
         ticket.on_finish = finished
+        ticket.run = record.run
         self._under_way[record.run] = (ticket, None)
         ticket.begin()
         return ticket
@@ -290,6 +410,7 @@ class Session:
             ended(error)
 
         ticket.on_finish = finished
+        ticket.run, ticket.first = info.run, info.first
         ticket.begin()
         return ticket
 
@@ -304,7 +425,8 @@ class Session:
                 report = RunReport(number, "", engine.name, info.reason, info.place, stages=1)
                 self._remember(report)
                 over = functools.partial(self._joint_over, key, report, time.monotonic())
-                joint = Joint(replace(info, run=number), engine.name, self.observers(), over)
+                info = replace(info, run=number, recording=report.recording)
+                joint = Joint(info, engine.name, self.observers(), over)
                 self._joints[key] = joint, report
                 self._under_way[number] = (joint, None)
                 part = joint.join(tasks)
@@ -391,8 +513,26 @@ class Session:
         return self._observers
 
     def _remember(self, record: RunReport) -> None:
+        """Keep what is told of a run, and for the last of them what they did."""
+        record.recording = Recording()
+        going_on = [
+            r for r in self.records if r.run in self._under_way and r.engine == record.engine
+        ]
+        for other in going_on:
+            if other.recording is not None:
+                other.beside.append(record.recording)
+                record.beside.append(other.recording)
         self.records.append(record)
         del self.records[:-1000]
+        count = 0
+        for one in reversed(self.records):
+            count += 0 if one.recording is None else len(one.recording)
+            if (
+                count > _MOST_TASKS
+                and one.run not in self._under_way
+                and one is not self.records[-2]
+            ):
+                one.recording, one.beside = None, []
 
     def _choose(self, job: PlanJob, fixed: str | None) -> tuple[Engine, str]:
         name = fixed if fixed is not None else config.get().engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["format_bytes", "format_count", "format_seconds", "parse_bytes"]
+__all__ = ["format_bytes", "format_count", "format_range", "format_seconds", "parse_bytes"]
 
 _POWERS = {
     "": 1,
@@ -88,3 +88,21 @@ def format_count(count: int) -> str:
     '336,776'
     """
     return f"{count:,}"
+
+
+def format_range(start: float, stop: float) -> str:
+    """Two counts as text, in one unit and with no more digits than tell them apart.
+
+    Examples
+    --------
+    >>> format_range(4_103_000, 4_197_000), format_range(0, 950), format_range(12_300, 12_900)
+    ('4.1-4.2 M', '0-950', '12-13 k')
+    """
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if stop >= size:
+            for digits in range(4):
+                first, last = f"{start / size:.{digits}f}", f"{stop / size:.{digits}f}"
+                if first != last:
+                    break
+            return f"{first}-{last} {unit}"
+    return f"{round(start)}-{round(stop)}"

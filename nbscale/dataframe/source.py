@@ -15,6 +15,7 @@ from nbscale.dataframe.node import SAMPLE_ROWS, Frame, FrameScan, FrameSource, r
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.expr.token import nonce
+from nbscale.graph.part import Part
 from nbscale.plan.layout import Layout
 from nbscale.record import record
 
@@ -95,6 +96,11 @@ class _Slice:
     def __call__(self, index: Index) -> Any:
         (i,) = index
         return self.data[self.bounds[i] : self.bounds[i + 1]]
+
+    def part(self, index: Index) -> Part:
+        (i,) = index
+        name = f"the {type(self.data).__name__} given to from_pandas"
+        return Part(name, self.bounds[i], self.bounds[i + 1])
 
 
 def _divisions(index: pd.Index, bounds: Sequence[int]) -> tuple[Any, ...] | None:

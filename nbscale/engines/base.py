@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeAlias
 from nbscale.errors import EngineError
 from nbscale.events import Observer, Place
 from nbscale.graph.job import Job
+from nbscale.history.recording import Recording
 from nbscale.record import record
 from nbscale.store.base import Ref
 
@@ -76,6 +77,8 @@ class RunInfo:
     part, first
         It is a part of what is told of as one run, the beginning and the end by somebody else; the
         number of its first task in that.
+    recording
+        Where the engine notes what the run does, or None.
     """
 
     run: int
@@ -86,6 +89,7 @@ class RunInfo:
     open: bool = False
     part: bool = False
     first: int = 0
+    recording: Recording | None = None
 
 
 Take: TypeAlias = Callable[[tuple[int, ...], Any], None]
@@ -131,6 +135,12 @@ class Ticket:
 
     by_waiter = False
     """Only a thread that waits for it runs its tasks."""
+
+    run = 0
+    """The run's number, where whoever began it has said so."""
+
+    first = 0
+    """What its first task is called in that run."""
 
     def __init__(self, begin: Callable[[], None], cancel: Callable[[], None]) -> None:
         self._begin = begin

@@ -26,8 +26,11 @@ __all__ = ["Desk", "Item", "Outcome", "Station", "depth", "work_off"]
 Item: TypeAlias = tuple[Work, Run]
 """A task that was handed out."""
 
-Outcome: TypeAlias = tuple[Work, Run, Size | None, float, BaseException | None]
-"""What became of it: its size (None if it was skipped or failed), its seconds, its error."""
+Outcome: TypeAlias = tuple[
+    Work, Run, Size | None, float, float, list[float] | None, BaseException | None
+]
+"""What became of it: its size (None if it was skipped or failed), when it began and ended, its
+seconds step by step if they were taken, its error."""
 
 _TELL_AFTER = 0.002
 
@@ -173,16 +176,17 @@ def _run(
     work, action = item
     start = clock()
     if work.dead:
-        desk.outcomes.append((work, action, None, 0.0, None))
+        desk.outcomes.append((work, action, None, start, start, None, None))
         return start
     station.at = work
     size = failure = None
+    spent = work.clocks()
     if work.wire is not None:
         _, stage, task = action.task
         task += work.run.info.first
         work.wire.put(TaskStarted(work.number, stage, task, action.worker, start))
     try:
-        size = work.execute(action.task.task)
+        size = work.execute(action.task.task, spent)
     except BaseException as error:  # whatever a task raises belongs to its run
         if interruptible and isinstance(error, KeyboardInterrupt):
             raise
@@ -192,7 +196,7 @@ def _run(
         nbytes = 0 if size is None else size[1]
         name = None if failure is None else type(failure).__name__
         work.wire.put(TaskEnded(work.number, stage, task, action.worker, start, stop, nbytes, name))
-    desk.outcomes.append((work, action, size, stop - start, failure))
+    desk.outcomes.append((work, action, size, start, stop, spent, failure))
     # The error's traceback refers to this frame: together they would keep the inputs alive.
     station.at = failure = None
     return stop

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import abc
 import collections
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nbscale.engines import limits
 from nbscale.engines.loop import Loop, report_error
 from nbscale.engines.running import Running
 from nbscale.errors import Stuck
 from nbscale.graph.job import Done, Replan, Reply
+from nbscale.history.recording import FREE, MEMORY, SPILL
 from nbscale.scheduler.machine import Machine
 from nbscale.scheduler.protocol import (
     Action,
@@ -34,6 +37,8 @@ from nbscale.scheduler.protocol import (
     Stop,
     TaskFailed,
     TaskId,
+    WorkerJoined,
+    WorkerLeft,
 )
 from nbscale.scheduler.protocol import (
     Deliver as Delivered,
@@ -53,10 +58,14 @@ class Driver(abc.ABC):
         Bytes that the work may use.
     """
 
+    _wanted: int
+    """How many tasks are to run at the same time."""
+
     def __init__(self, loop: Loop, limit: int) -> None:
         self._loop = loop
         self._limit = limit
         self._runs: dict[int, Running] = {}
+        self._kept_back = FREE
         self._signals: collections.deque[Signal] = collections.deque()
         self._machine = self._new_machine()
         self._perform: Mapping[type[Any], Callable[[Any], None]] = {
@@ -130,6 +139,7 @@ class Driver(abc.ABC):
         try:
             call(*args)
             self._go()
+            self._mark()
             if self._runs and self._is_idle():
                 self._stuck()
             ledger = self._machine.ledger
@@ -141,7 +151,26 @@ class Driver(abc.ABC):
     def _go(self) -> None:
         signals = self._signals
         while signals:
-            self._do(self._machine.handle(signals.popleft()))
+            signal = signals.popleft()
+            if isinstance(signal, (WorkerJoined, WorkerLeft)):
+                here = isinstance(signal, WorkerJoined)
+                notes = {id(run.recording): run.recording for run in self._runs.values()}
+                for note in notes.values():  # parts of one run share it
+                    note.worker(time.monotonic(), signal.worker, present=here)
+            self._do(self._machine.handle(signal))
+
+    def _mark(self) -> None:
+        """Note what keeps tasks that are ready from being given out, when that changes."""
+        machine = self._machine
+        state = FREE
+        if machine.spilling or machine.fetching:
+            state = SPILL
+        elif machine.blocked is not None:
+            state = MEMORY
+        if state != self._kept_back:
+            self._kept_back = state
+            for run in self._runs.values():
+                run.recording.mark(time.monotonic(), state)
 
     def _do(self, actions: list[Action]) -> None:
         perform = self._perform
@@ -163,6 +192,14 @@ class Driver(abc.ABC):
             self._limit = limit
             self._signals.append(SetLimit(limit))
         run.begin()
+        now, note = time.monotonic(), run.recording
+        machine = self._machine
+        if not (run.info.part and note.workers):
+            note.begin(
+                now, self._wanted, machine.workers, self._limit,
+                can_spill=machine.can_spill, cores=limits.cores(),
+            )  # fmt: skip
+        note.mark(now, self._kept_back)
         self._signals.append(OpenRun(run.number))
         self._joined(run)
         self._reply(run, reply)

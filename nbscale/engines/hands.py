@@ -105,7 +105,7 @@ class KernelDriver(Driver):
         handle = self._machine.handle
         count, seconds = 0, 0.0
         for _ in range(len(outcomes)):
-            work, action, size, took, error = outcomes.popleft()
+            work, action, size, start, stop, spent, error = outcomes.popleft()
             run: Running = work.run
             if run.over:
                 continue
@@ -117,7 +117,15 @@ class KernelDriver(Driver):
             else:
                 self._busy -= 1
                 count += 1
-                seconds += took
+                seconds += stop - start
+                _, stage, task = action.task
+                nbytes = 0 if size is None else size[1]
+                note = run.recording
+                task += run.info.first
+                note.task(error is None, stage, task, action.worker, start, stop, nbytes)
+                if spent is not None:
+                    spent += (0.0, 0.0)  # nothing is brought, and nobody tells who waits
+                    note.steps(stage, spent)
                 if size is not None:
                     if work.sizes is not None:
                         work.sizes[action.task.task] = size

@@ -14,6 +14,7 @@ from nbscale.errors import NbscaleError, RunCancelled, Stuck, TaskMemoryError, W
 from nbscale.events import Event, MemoryHeld, RunEnded, RunStarted, StageAdded, StageWithdrawn
 from nbscale.graph.job import Done, Failure, Grow, Job, Observation, Replan, Reply
 from nbscale.graph.stage import Stage
+from nbscale.history.recording import Recording
 from nbscale.scheduler.protocol import End, Grown, Report, TaskId
 
 __all__ = ["Running"]
@@ -48,6 +49,8 @@ class Running:
         Nobody works for it any more: what was handed out will never be answered.
     opened, over
         It has begun; it has ended.
+    recording
+        What it does is noted there.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Running:
         self.errors: dict[TaskId, BaseException] = {}
         self.stopping: dict[TaskId, int] = {}
         self.deserted = self.opened = self.over = False
+        self.recording = Recording() if info.recording is None else info.recording
         self._job = job
         self.info = info
         self._deliver = deliver
@@ -73,6 +77,7 @@ class Running:
         self._ticket = ticket
         self._watches: dict[int, int] = {}
         self._memory_told = 0.0
+        self._seen: int | None = None  # the stage that the job was shown last
 
     def _tell(self, event: Event) -> None:
         if self._wire is not None:
@@ -92,6 +97,10 @@ class Running:
 
     def grow(self, grow: Grow, make: Make) -> Grown:
         """Make new stages ready and forget those taken back; return what the machine is told."""
+        if self.info.part and self.recording.stages:
+            self.recording.extended(grow.stages[0])
+        else:
+            self.recording.grown(time.monotonic(), grow, self._seen)
         for number in grow.retract:
             self.works[number].dead = True
             self._watches.pop(number, None)
@@ -127,6 +136,7 @@ class Running:
         else:
             value = self.works[report.stage].value
             first = self._watches[report.stage]
+            self._seen = report.stage
             seen = Observation(report.stage, tuple(value(i) for i in range(first)))
         try:
             self.tell_sizes()
@@ -153,9 +163,12 @@ class Running:
             return self.failure  # such as: the last value could not be given away
         if end.outcome == "cancelled":
             return RunCancelled("the run was stopped before it ended")
+        if end.task is not None:
+            self.recording.failed = (end.task.stage, end.task.task + self.info.first)
         if end.task is not None and end.task in self.errors:
             error = self.errors[end.task]
-            explain(error, self.works[end.task.stage], end.task.task)
+            stages = {number: work.stage for number, work in self.works.items()}
+            explain(error, stages[end.task.stage], end.task.task, stages)
             return error
         if self.failure is not None:
             return self.failure
@@ -196,7 +209,9 @@ class Running:
         self.works = {}  # they refer to this run: as a cycle they would keep what they hold
         message = "" if error is None else _said(error)
         if not self.info.part:
-            self._tell(RunEnded(self.info.run, time.monotonic(), outcome, message))
+            self.recording.ended = now = time.monotonic()
+            self.recording.outcome = outcome
+            self._tell(RunEnded(self.info.run, now, outcome, message))
         self._ticket.finish(error)
 
 

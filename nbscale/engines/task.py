@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from nbscale.engines.base import Take
 from nbscale.engines.news import Wire
 from nbscale.graph.axismap import Each
+from nbscale.graph.part import part_text, parts_of
 from nbscale.graph.stage import Edge, Stage
+from nbscale.history.recording import MOST_STEPS
 from nbscale.store.base import Size, Table, measure
 
 __all__ = ["Work", "explain", "index_of", "is_straight", "reads_of", "sizes_of"]
@@ -89,10 +91,15 @@ class Work:
         """The value of a task that is done."""
         return self.table[task]
 
-    def execute(self, task: int) -> Size:
+    def clocks(self) -> list[float] | None:
+        """Where the seconds of a task go, step by step; None where that tells nothing more."""
+        n = len(self._program.steps)
+        return [0.0] * n if 1 < n <= MOST_STEPS else None
+
+    def execute(self, task: int, spent: list[float] | None = None) -> Size:
         """Run a task, put its value where it belongs, and return its rows and bytes."""
         index = self._index(task)
-        value = self._program(index, [feed(task) for feed in self._feeds])
+        value = self._program(index, [feed(task) for feed in self._feeds], spent)
         if self.take is not None and not self.taken[task]:
             self.taken[task] = 1  # type: ignore[index]
             self.take(index, value)
@@ -163,18 +170,41 @@ def _plain(numbers: Iterable[int]) -> Iterable[int]:
     return numbers if isinstance(numbers, range) else map(int, numbers)
 
 
-def explain(error: BaseException, work: Any, task: int) -> None:
-    """Add a note to the error of a task: which operation, where the user wrote it, which part."""
+def explain(
+    error: BaseException, stage: Stage, task: int, stages: Mapping[int, Stage] | None = None
+) -> None:
+    """Add a note to the error of a task: which operation, where the user wrote it, on what.
+
+    Parameters
+    ----------
+    error
+        What the task raised; changed in place.
+    stage, task
+        The task.
+    stages
+        The stages it reads, to find out which rows of what file it was at.
+    """
     number = error.__dict__.pop("__nbscale_step__", None)
-    steps = work.stage.program.steps
-    name, where = work.stage.name, ""
+    steps = stage.program.steps
+    name, where = stage.name, ""
     if number is not None and number < len(steps):
         step = steps[number]
         name = step.name
         where = f" ({step.place})" if step.place is not None else ""
-    note = f"while running {name}{where}{_part(work.stage, task)}"
+    else:
+        number = None
+    note = f"while running {name}{where}{_on(stage, task, number, stages or {})}"
     if note not in getattr(error, "__notes__", ()):
         error.add_note(note)
+
+
+def _on(stage: Stage, task: int, step: int | None, stages: Mapping[int, Stage]) -> str:
+    """What a task was at: rows of a source if it is known, and which part of the whole it makes."""
+    source = part_text(parts_of(stage, task, stages, step))
+    part = _part(stage, task)
+    if not source:
+        return f", on {part}" if part else ""
+    return f", on {source}" + (f", {part}" if part else "")
 
 
 def _part(stage: Stage, task: int) -> str:
@@ -183,5 +213,5 @@ def _part(stage: Stage, task: int) -> str:
     if all(n == 1 for n in grid) or any(edge.producer == stage.number for edge in stage.edges):
         return ""  # it makes the whole, or is one of several calls and no part of anything
     if len(grid) == 1:
-        return f", on partition {index[0]} of 0 to {grid[0] - 1}"
-    return f", on chunk {index} of {' x '.join(map(str, grid))}, counted from 0"
+        return f"partition {index[0]} of 0 to {grid[0] - 1}"
+    return f"chunk {index} of {' x '.join(map(str, grid))}, counted from 0"

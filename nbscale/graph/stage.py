@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -75,8 +76,12 @@ class Program:
         """Whether plain pickle, which is fast, brings it to another process."""
         return all(getattr(step.kernel, "plain", False) for step in self.steps)
 
-    def __call__(self, index: tuple[int, ...], inputs: list[Any]) -> Any:
+    def __call__(
+        self, index: tuple[int, ...], inputs: list[Any], spent: list[float] | None = None
+    ) -> Any:
         """Run the steps on one task's inputs; consumes the list.
+
+        ``spent``, if given, gets the seconds of each step added.
 
         An exception passes through unchanged but for a note attribute ``__nbscale_step__``: the
         number of the step that raised it.
@@ -86,7 +91,12 @@ class Program:
         try:
             for number, step in enumerate(self.steps):
                 where = tuple(index[a] for a in step.axes)
-                value = step.kernel(where, *[registers[r] for r in step.args])
+                if spent is None:
+                    value = step.kernel(where, *[registers[r] for r in step.args])
+                else:
+                    begin = time.monotonic()
+                    value = step.kernel(where, *[registers[r] for r in step.args])
+                    spent[number] += time.monotonic() - begin
                 registers.append(value)
                 for register in self.last_use[number]:
                     registers[register] = None

@@ -191,6 +191,14 @@ class PlanJob:
                     ready.update(inner)
                 else:
                     asks[ask.key] = ask
+                    self._place(ask, node)
+
+    def _place(self, ask: Node, asker: Node) -> None:
+        """What an adaptive node asks for was written where it was."""
+        place = self.places.get(asker.key)
+        if place is not None:
+            for node in walk((ask,)):
+                self.places.setdefault(node.key, place)
 
     def _shared(self, asks: Sequence[Node]) -> list[Node]:
         """Nodes computed for the asks that what comes later reads too: they are kept."""

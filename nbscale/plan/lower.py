@@ -20,6 +20,7 @@ import numpy as np
 from nbscale.events import Place
 from nbscale.expr.node import Index, Kernel, Node, Stack, Tasks
 from nbscale.graph.axismap import AxisMap, Coords, Ranges, reindex
+from nbscale.graph.part import Part, part_at
 from nbscale.graph.stage import Edge, Program, Stage, Step
 from nbscale.plan.draft import Draft, Drafts, Link
 from nbscale.record import record
@@ -357,6 +358,9 @@ class _Padded:
         for place in self.absent:
             given.insert(place, [])
         return self.kernel(index, *given)
+
+    def part(self, index: Index) -> Part | None:
+        return part_at(self.kernel, index)
 
 
 def _edge(

@@ -14,7 +14,16 @@ from nbscale.events import Place
 from nbscale.expr.node import Node, walk
 from nbscale.record import record
 
-__all__ = ["Change", "Rule", "bottom_up", "carry_places", "rewrite", "signature", "substitute"]
+__all__ = [
+    "Change",
+    "Rule",
+    "bottom_up",
+    "carry_places",
+    "inherit_places",
+    "rewrite",
+    "signature",
+    "substitute",
+]
 
 Roots: TypeAlias = tuple[Node, ...]
 
@@ -70,16 +79,46 @@ def signature(node: Node) -> Any:
 
 
 def carry_places(places: dict[str, Place], before: Iterable[Node], after: Iterable[Node]) -> None:
-    """Give every new node the place of the root it came under, if it has none.
+    """Give every new node the place of the node it stands for, if it has none.
 
-    ``places`` is changed in place: it grows with the plan.
+    A rule gives new roots and does not say what became of what. A new node stands for the old one of
+    the same class and label; where several do, and not as many as before, or none does, it gets the
+    place of the root it came under. ``places`` is changed in place: it grows with the plan.
     """
     for old, new in zip(before, after, strict=True):
-        place = places.get(old.key)
-        if place is None or old is new:
+        if old is new:
             continue
-        for node in walk((new,)):
-            places.setdefault(node.key, place)
+        had = _alike(walk((old,)))
+        for kind, nodes in _alike(walk((new,))).items():
+            known = [places.get(node.key) for node in had.get(kind, ())]
+            if len(known) != len(nodes):
+                known = [known[0] if known and len(set(known)) == 1 else None] * len(nodes)
+            for node, place in zip(nodes, known, strict=True):
+                found = place if place is not None else places.get(old.key)
+                if found is not None:
+                    places.setdefault(node.key, found)
+
+
+def inherit_places(places: dict[str, Place], roots: Iterable[Node]) -> None:
+    """Give nodes without a place, which one call of the user's made with others, that of a reader."""
+    order = list(walk(roots))
+    missing = {node.key for node in order if node.key not in places}
+    if not missing:
+        return
+    # Backwards, so that of several readers the earliest counts: it was made together with the node.
+    for node in reversed(order):
+        place = places.get(node.key)
+        for child in node.inputs:
+            if place is not None and child.key in missing:
+                places[child.key] = place
+
+
+def _alike(nodes: Iterable[Node]) -> dict[tuple[type, str], list[Node]]:
+    """Nodes by class and label, in their order."""
+    found: dict[tuple[type, str], list[Node]] = {}
+    for node in nodes:
+        found.setdefault((type(node), node.label), []).append(node)
+    return found
 
 
 def rewrite(

@@ -143,7 +143,11 @@ _Event: TypeAlias = tuple[float, int, Callable[[], Iterable[Signal]], int | None
 
 
 class Simulation:
-    """Runs jobs through a machine, a signal at a time: iterate to go on."""
+    """Runs jobs through a machine, a signal at a time: iterate to go on.
+
+    ``thinking`` is the most seconds that a job takes to answer, ``disk`` the bytes a second of values
+    on their way to or from disk; by default each takes a tenth of a second.
+    """
 
     def __init__(
         self,
@@ -156,7 +160,11 @@ class Simulation:
         nbytes: Measure,
         options: dict[str, Any],
         machine: type[Machine] = Machine,
+        thinking: float = 0.1,
+        disk: float | None = None,
     ) -> None:
+        self.thinking = thinking
+        self.disk = disk
         self.machine = machine(limit, **options)
         self.limit = limit
         self.random = random.Random(seed)  # noqa: S311 - to be replayed, not to be secret
@@ -459,8 +467,12 @@ class Simulation:
         if place == _MEMORY:
             self.held -= nbytes
 
+    def _way(self, task: TaskId) -> float:
+        """Seconds that a value is on its way to or from disk."""
+        return 0.1 if self.disk is None else self.store[task][1] / self.disk
+
     def _do_spill(self, action: Spill) -> None:
-        self._after(0.1, lambda: self._spill_over(action.task))
+        self._after(self._way(action.task), lambda: self._spill_over(action.task))
 
     def _spill_over(self, task: TaskId) -> Iterator[Signal]:
         _, nbytes = self._value(task, _MEMORY)
@@ -471,7 +483,7 @@ class Simulation:
         yield Spilled(task, ok)
 
     def _do_load(self, action: Load) -> None:
-        self._after(0.1, lambda: self._load_over(action.task))
+        self._after(self._way(action.task), lambda: self._load_over(action.task))
 
     def _load_over(self, task: TaskId) -> Iterator[Signal]:
         _, nbytes = self._value(task, _DISK)
@@ -512,7 +524,7 @@ class Simulation:
             if action.run not in self.ends:
                 yield self._answer(action.run, run, seen)
 
-        self._after(self.random.random() * 0.1, answering)
+        self._after(self.random.random() * self.thinking, answering)
 
     def _do_end(self, action: End) -> None:
         if action.run in self.ends:

@@ -217,7 +217,7 @@ def test_outcomes_that_come_while_others_are_heard_wait_for_their_turn():
     running.over = True  # so that an outcome is only counted
     work = Work(running, 1, stage(0, 9, lambda index: 0), {}, {}, None, None)
 
-    outcome = (work, None, None, 0.0, None)
+    outcome = (work, None, None, 0.0, 0.0, None, None)
     later = [outcome] * 10
 
     class Growing(collections.deque):

@@ -113,7 +113,7 @@ def failing(steps, number, task=0, grid=(1,)):
     error = ValueError("mine")
     if number is not None:
         error.__nbscale_step__ = number
-    explain(error, made, task)
+    explain(error, made.stage, task)
     return error.__notes__
 
 
@@ -128,8 +128,8 @@ def test_the_note_names_the_operation_and_its_place():
 def test_the_same_note_is_added_once():
     made = work(stage(0, 1, inputs, name="sum"))
     error = ValueError("mine")
-    explain(error, made, 0)
-    explain(error, made, 0)
+    explain(error, made.stage, 0)
+    explain(error, made.stage, 0)
     assert error.__notes__ == ["while running sum"]
 
 
@@ -144,7 +144,7 @@ def test_the_note_names_the_part():
 def test_a_call_is_no_part_of_anything():
     own = Edge(0, (0,), (Listed(2, [0, 0, 1], [0]),), "list")
     error = ValueError("mine")
-    explain(error, work(stage(0, 2, inputs, own, name="call")), 1)
+    explain(error, stage(0, 2, inputs, own, name="call"), 1)
     assert error.__notes__ == ["while running call"]
 
 

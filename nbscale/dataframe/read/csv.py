@@ -34,6 +34,7 @@ from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node, Source
 from nbscale.expr.token import token
 from nbscale.graph.job import Replan
+from nbscale.graph.part import Part
 from nbscale.plan.layout import Layout
 from nbscale.record import record
 from nbscale.units import parse_bytes
@@ -85,7 +86,9 @@ class _Csv:
         return Layout(self.identity)
 
     def _kernel(self, key: str) -> _ReadBlock:
-        return _ReadBlock(key, self.blocks, self.schema_found.form, self.wanted)
+        schema = self.schema_found
+        row_bytes = max(1.0, schema.bytes_per_row)
+        return _ReadBlock(key, self.blocks, schema.form, self.wanted, row_bytes)
 
     def _narrow(self, need: Need) -> tuple[Hashable, ...] | None:
         if need.columns is None:
@@ -211,6 +214,7 @@ class _ReadBlock:
     blocks: tuple[Block, ...]
     form: CsvForm
     wanted: tuple[Hashable, ...] | None
+    row_bytes: float
 
     def __call__(self, index: Index, inside: bool | None = None) -> pd.DataFrame:
         block = self.blocks[index[0]]
@@ -224,6 +228,15 @@ class _ReadBlock:
             raise Replan(self.key, misfits)
         return frame
 
+    def part(self, index: Index) -> Part:
+        """Where the block lies; its rows are estimated from the sample."""
+        block, name = self.blocks[index[0]], self.blocks[index[0]].file.name
+        if block.stop is None:
+            return Part(name)
+        header = self.form.header_size
+        first, last = (max(0.0, (at - header) / self.row_bytes) for at in (block.start, block.stop))
+        return Part(name, first, last, exact=False, bytes=(block.start, block.stop))
+
 
 @record
 class _ReadKnowing:
@@ -232,6 +245,9 @@ class _ReadKnowing:
     def __call__(self, index: Index, ends: Any, inside: bool) -> pd.DataFrame:
         del ends
         return self.read(index, inside)
+
+    def part(self, index: Index) -> Part:
+        return self.read.part(index)
 
 
 @record

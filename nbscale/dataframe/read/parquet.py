@@ -25,6 +25,7 @@ from nbscale.dataframe.source import numbered
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.expr.token import token
+from nbscale.graph.part import Part
 from nbscale.plan.layout import Layout
 from nbscale.record import record
 from nbscale.units import parse_bytes
@@ -183,6 +184,13 @@ class _ReadPiece:
         if not self.filters and not self.form.index and isinstance(frame.index, pd.RangeIndex):
             frame.index = _row_numbers(piece, frame.index.name)
         return frame
+
+    def part(self, index: Index) -> Part | None:
+        groups = self.pieces[index[0]].groups
+        if not groups:
+            return None
+        first, last = groups[0].first_row, groups[-1].first_row + groups[-1].rows
+        return Part(groups[0].file.name, first, last)
 
 
 def _row_numbers(piece: Piece, name: Hashable) -> pd.Index:

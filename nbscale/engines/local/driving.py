@@ -23,6 +23,7 @@ from nbscale.errors import EngineError, RunCancelled, Stuck, WorkerLost
 from nbscale.events import TaskEnded, TaskStarted
 from nbscale.graph.job import Grow
 from nbscale.graph.stage import Stage
+from nbscale.history.recording import Loss
 from nbscale.scheduler.machine import Machine
 from nbscale.scheduler.protocol import (
     NO_TASK,
@@ -275,6 +276,11 @@ class PoolDriver(Driver):
             kind = message[0]
             if kind == "done":
                 self._take(number, message[1])
+            elif kind == "spent":
+                for key, spent in message[1]:
+                    remote = self._stages.get(key)
+                    if remote is not None:
+                        remote.run.recording.steps(remote.stage.number, spent)
             elif kind == "released":
                 for extent in message[1]:
                     self._unlease(number, Extent(*extent))
@@ -302,6 +308,15 @@ class PoolDriver(Driver):
                 if task in remote.table:
                     # Another was first: what is done already may be why that value goes.
                     done = self._hand_over(done)
+                remote.run.recording.task(
+                    True,
+                    remote.stage.number,
+                    task + remote.first,
+                    number,
+                    item[2],
+                    item[3],
+                    item[5],
+                )
                 self._keep(remote, number, item, grant)
                 done.append(TaskDone(number, name, item[5]))
             else:
@@ -311,6 +326,9 @@ class PoolDriver(Driver):
                     self._lease(number, item[-1])
                 if len(item) == 6:
                     error = failure.unpack(item[4])
+                    remote.run.recording.task(
+                        False, remote.stage.number, task + remote.first, number, item[2], item[3], 0
+                    )
                     self._tell(remote, task, number, item[2], item[3], 0, error)
                     self._raised(remote.run, number, name, error)
                 else:
@@ -371,7 +389,7 @@ class PoolDriver(Driver):
         wire = remote.wire
         if wire is not None:
             stage, run = remote.stage.number, remote.number
-            task += remote.run.info.first
+            task += remote.first
             name = None if error is None else type(error).__name__
             wire.put(TaskStarted(run, stage, task, worker, start))
             wire.put(TaskEnded(run, stage, task, worker, start, stop, nbytes, name))
@@ -604,6 +622,10 @@ class PoolDriver(Driver):
             if remote is not None and (key, task) in given:
                 at = TaskId(remote.run.number, remote.stage.number, task)
                 self._causes[at] = _cause(code)
+                now, stage = time.monotonic(), remote.stage.number
+                remote.run.recording.losses.append(
+                    Loss(now, stage, task + remote.first, number, _cause(code))
+                )
             self._busy -= len(given)
             for grant in given.values():
                 if grant is not None:

@@ -38,6 +38,8 @@ class Remote:
     ----------
     run, stage, take, wire, sizes, dead
         As of ``Work``.
+    first
+        The number of its first task, in what is told of as one run.
     key
         Names the stage to workers.
     table
@@ -69,7 +71,7 @@ class Remote:
         wire: Wire | None,
     ) -> None:
         self.run, self.key, self.stage, self.take, self.wire = run, key, stage, take, wire
-        self.number = run.info.run
+        self.number, self.first = run.info.run, run.info.first
         self.table: dict[int, Handle] = {}
         self.index = index_of(stage)
         self.taken = bytearray(stage.n_tasks) if take is not None else b""

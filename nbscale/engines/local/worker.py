@@ -33,6 +33,7 @@ import zmq
 from nbscale.comm import descriptors
 from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines import base, failure
+from nbscale.engines.local.timing import Timing
 from nbscale.errors import BadFrame, RemoteError
 from nbscale.expr import reference
 from nbscale.store.base import measure
@@ -85,7 +86,7 @@ def ways(number: int) -> tuple[bytes, bytes]:
 class _Stage:
     """What a stage's tasks need. Its program is read by the first of them."""
 
-    __slots__ = ("blob", "deliveries", "pieces", "program", "user_code")
+    __slots__ = ("blob", "deliveries", "pieces", "program", "spent", "user_code")
 
     def __init__(
         self, blob: Any, deliveries: tuple[str, ...], pieces: bool, user_code: bool
@@ -93,6 +94,8 @@ class _Stage:
         self.blob, self.deliveries = blob, deliveries
         self.pieces, self.user_code = pieces, user_code
         self.program: Any = None
+        self.spent: list[float] | None = None
+        """Seconds since they were told, see ``Timing``; None if they are not taken."""
 
 
 class _Told(KeyboardInterrupt):
@@ -148,6 +151,7 @@ class _Worker:
         self._made = 0
         self._told = 0.0
         self._thread = threading.get_ident()
+        self._timing = Timing()
         self._printed: deque[tuple[int, str, str]] = deque()
         self._unsaid = 0  # characters of it
         for name in ("stdout", "stderr"):
@@ -175,6 +179,7 @@ class _Worker:
             if not tasks:
                 self._tell()
                 self._take(self._socket.recv())
+                self._timing.begin()
             while tasks:
                 self._attempt(tasks.popleft())
                 if clock() - self._told > _FLUSH:
@@ -196,6 +201,7 @@ class _Worker:
             self._unsaid = 0
             messages += [("print", *printed.popleft()) for _ in range(len(printed))]
         if self._done:
+            messages.append(("spent", self._timing.told()))
             messages.append(("done", self._done))
             self._done = []
         if self._released:  # after what says that it was held
@@ -245,6 +251,7 @@ class _Worker:
         try:
             data = memoryview(blob) if type(blob) is bytes else self._maps.read(Extent(*blob))
             stage.program = decode(data)
+            stage.spent = self._timing.of(len(stage.program.steps))
         except BaseException as error:  # noqa: BLE001 - told of by each task of it
             stage.program = _Unreadable(error)
 
@@ -355,16 +362,21 @@ class _Worker:
         if stage.program is None:
             self._read(stage)
         start = clock()
+        spent = stage.spent
         maps: list[Any] = []
         try:
             try:
                 self._armed = True
                 if self._called:
                     self._obey()
-                value = stage.program(index, self._inputs(stage, inputs, maps))
+                value = stage.program(index, self._inputs(stage, inputs, maps, start), spent)
+                ran = clock()
                 rows, nbytes = measure(value)
                 handle = self._kept(value, stage.pieces, grant)
                 self._armed = False
+                if spent is not None:
+                    spent[-2] += clock() - ran
+                    self._timing.note(key, spent)
             except BaseException as error:  # noqa: BLE001 - what a task raises belongs to its run
                 self._armed = False
                 packed = None if isinstance(error, _Told) else _packed(error)
@@ -383,7 +395,7 @@ class _Worker:
             self._done.append((key, task, self._held(maps) if maps else None))
         self.at = None
 
-    def _inputs(self, stage: _Stage, inputs: Any, maps: list[Any]) -> list[Any]:
+    def _inputs(self, stage: _Stage, inputs: Any, maps: list[Any], start: float) -> list[Any]:
         load = self._load
         user = stage.user_code
         found: list[Any] = []
@@ -394,6 +406,8 @@ class _Worker:
                 found.append([load(ref, user, maps) for ref in refs])
             else:
                 found.append(load(ref, user, maps) for ref in refs)
+        if stage.spent is not None:
+            stage.spent[-2] += time.monotonic() - start
         return found
 
     def _load(self, ref: Any, user: bool, maps: list[Any]) -> Any:
@@ -506,7 +520,7 @@ class _Unreadable:
     def __init__(self, error: BaseException) -> None:
         self._error = error
 
-    def __call__(self, index: Any, inputs: Any) -> Any:
+    def __call__(self, index: Any, inputs: Any, spent: Any) -> Any:
         raise self._error
 
 
