@@ -55,6 +55,10 @@ class Starts:
 
 
 starts, errors = Starts(), Errors()
+
+fixtures = set()
+"""Processes that a fixture of a larger scope has started meanwhile."""
+
 leaks.mark()
 
 
@@ -85,10 +89,10 @@ def on_the_loop(driver, call):
     return found[0]
 
 
-def known_memory(alive):
+def known_memory():
     """How many descriptors of shared memory somebody answers for."""
     count = 2 * len(shared._known) + len(shared._spares._left)
-    for pool in alive:
+    for pool in list(pools._pools):  # also one whose zygote is gone until the next run
         driver = driver_of(pool)
         count += len(pool._workers) + len(driver._showing._fds)
         count += 2 * len(driver.segments._segments)
@@ -103,7 +107,7 @@ class Before:
         self.held = leaks.holdings()
         self.starts = starts.count
         # Less than nothing: a worker came between the two looks.
-        self.memory = max(0, self.held.descriptors["memory"] - known_memory(living()))
+        self.memory = max(0, self.held.descriptors["memory"] - known_memory())
 
     @property
     def had_pool(self):
@@ -115,7 +119,7 @@ class Before:
         now, then, alive = leaks.holdings(), self.held, living()
         found = []
         pids = {pid for pool in alive for pid in pool.pids()}
-        stray = now.children - then.children - pids
+        stray = now.children - then.children - pids - fixtures
         if stray:
             found.append(f"processes {sorted(stray)}")
         threads = sorted(name for _, name in now.threads - then.threads)
@@ -125,7 +129,7 @@ class Before:
             found.append(f"threads {threads}")
         more = Counter(now.descriptors)
         more.subtract(then.descriptors)
-        memory = now.descriptors["memory"] - known_memory(alive)
+        memory = now.descriptors["memory"] - known_memory()
         if memory > self.memory:
             found.append(f"{memory - self.memory} descriptors of memory that nobody knows")
         sockets = sum(

@@ -150,14 +150,16 @@ class Running:
         if end.outcome == "cancelled":
             return RunCancelled("the run was stopped before it ended")
         if end.task is not None and end.task in self.errors:
-            error = self.errors[end.task]
-            explain(error, self.works[end.task.stage], end.task.task)
-            return error
-        if self.failure is not None:
-            return self.failure
-        name, _, message = end.error.partition(": ")
-        kind = _NAMED.get(name)
-        return kind(message) if kind is not None else NbscaleError(end.error or "the run failed")
+            return self.error_of(end.task, end.error)
+        return self.failure if self.failure is not None else _named(end.error)
+
+    def error_of(self, task: TaskId, told: str) -> BaseException:
+        """What a task raised, or what the machine says of its end."""
+        error = self.errors.pop(task, None)
+        if error is None:
+            return _named(told)
+        explain(error, self.works[task.stage], task.task)
+        return error
 
     def mistake(self, error: BaseException) -> Stuck:
         """What the caller gets when nbscale itself made a mistake."""
@@ -193,6 +195,13 @@ class Running:
         message = "" if error is None else _said(error)
         self._tell(RunEnded(self.info.run, time.monotonic(), outcome, message))
         self._ticket.finish(error)
+
+
+def _named(told: str) -> NbscaleError:
+    """The error that the machine names."""
+    name, _, message = told.partition(": ")
+    kind = _NAMED.get(name)
+    return kind(message) if kind is not None else NbscaleError(told or "the run failed")
 
 
 def _said(error: BaseException) -> str:
