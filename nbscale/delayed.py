@@ -27,13 +27,17 @@ class Slot:
 
 
 class Call(Tasks):
-    """One call. ``unique`` keeps calls with equal arguments apart unless they are pure."""
+    """One call. ``unique`` keeps calls with equal arguments apart unless they are pure.
+
+    ``single``: it may never be made twice.
+    """
 
     function: Function
     template: tuple[Any, ...]
     arguments: tuple[Node, ...]
     whole: tuple[Any, ...]
     unique: str
+    single: bool = False
 
     kind = "delayed"
     gil_free = False
@@ -43,12 +47,16 @@ class Call(Tasks):
         return True
 
     @property
+    def once(self) -> bool:
+        return self.single
+
+    @property
     def label(self) -> str:
         return self.function.name
 
     def content(self) -> tuple[Any, ...]:
         """Everything but how arguments are made whole, which follows from what they are."""
-        return (self.function, self.template, self.arguments, self.unique)
+        return (self.function, self.template, self.arguments, self.unique, self.single)
 
     def kernel(self) -> Kernel:
         return _CallKernel(self.function, self.template, self.whole)
@@ -117,7 +125,13 @@ def _filled(template: Any, values: Sequence[Any]) -> Any:
 
 
 def _call(
-    function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, pure: bool, traverse: bool
+    function: Function,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    pure: bool,
+    traverse: bool,
+    once: bool = False,
 ) -> Delayed:
     found: dict[int, tuple[int, Collection]] = {}
     if traverse:
@@ -136,7 +150,7 @@ def _call(
         _only if isinstance(c, Delayed) else _Whole(c._gather, c._node)  # noqa: SLF001
         for c in lazy
     )
-    node = Call(function, filled, nodes, whole, "" if pure else nonce())
+    node = Call(function, filled, nodes, whole, "" if pure else nonce(), once)
     result: Delayed = wrap(node, *lazy)
     return result
 
@@ -233,9 +247,10 @@ class Delayed(Collection):
 class DelayedFunction(Delayed):
     """A function whose calls are delayed; as a value it is the function itself."""
 
-    __slots__ = ("_function", "_pure", "_traverse")
+    __slots__ = ("_function", "_once", "_pure", "_traverse")
 
     _function: Function
+    _once: bool
     _pure: bool | None
     _traverse: bool
 
@@ -248,10 +263,12 @@ class DelayedFunction(Delayed):
         pure: bool | None,
         nout: int | None,
         traverse: bool,
+        once: bool,
     ) -> DelayedFunction:
         """Make one of the delayed value that is the function itself."""
         made = cls(value._node)  # noqa: SLF001 - its own class
         made._function, made._pure, made._traverse = function, pure, traverse
+        made._once = once
         if nout is not None:
             made._nout = nout
         return made
@@ -260,7 +277,14 @@ class DelayedFunction(Delayed):
         """Call the function, later."""
         kwargs.pop("dask_key_name", None)
         chosen = self._pure if pure is None else pure
-        result = _call(self._function, args, kwargs, pure=bool(chosen), traverse=self._traverse)
+        result = _call(
+            self._function,
+            args,
+            kwargs,
+            pure=bool(chosen),
+            traverse=self._traverse,
+            once=self._once,
+        )
         if getattr(self, "_nout", None) is not None:
             result._nout = self._nout  # noqa: SLF001 - its own class
         return result
@@ -308,6 +332,7 @@ def delayed(
     pure: bool | None = None,
     nout: int | None = None,
     traverse: bool = True,
+    once: bool = False,
 ) -> Any:
     """Put off a function's calls, or make any object a delayed value.
 
@@ -323,6 +348,9 @@ def delayed(
         Number of values the function returns, so that the result can be unpacked.
     traverse
         Look for lazy values inside lists, tuples, dicts and sets.
+    once
+        Never make a call twice in one computation: if its worker dies or freezes when the call may
+        have begun, the computation ends with ``WorkerLost``. Otherwise such a call is made again.
 
     Returns
     -------
@@ -355,4 +383,4 @@ def delayed(
     if name is not None:
         function = Function(function.payload, name, function.files)
     value = _call(_IDENTITY, (obj,), {}, pure=True, traverse=False)
-    return DelayedFunction.of(value, function, pure=pure, nout=nout, traverse=traverse)
+    return DelayedFunction.of(value, function, pure=pure, nout=nout, traverse=traverse, once=once)

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from types import TracebackType
 from typing import Any, ClassVar, TypeAlias
 
 from nbscale.collection import public
@@ -54,6 +55,8 @@ _AFTER = 0.001
 
 _AWAKE = 0.01
 """Seconds after a batch in which the next is looked for: to be woken costs more than to look."""
+_TABLES = frozenset({"numpy", "pandas", "pyarrow"})
+"""Whose values are large, and run no code of the user's when they are read."""
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
 """Types whose values cannot change."""
@@ -119,11 +122,13 @@ class Future(concurrent.futures.Future[Any]):
     batch: _Batch | None = None
     kept: Kept | None = None
     argument: Argument | None = None
+    once = False
     what = ""
     run = 0
     """The run that makes the call, once it was handed over."""
     call = 0
     """Which call of that run it is."""
+    _trace: TracebackType | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,13 +175,39 @@ class Future(concurrent.futures.Future[Any]):
         """
         if self.kept is not None:
             return self.kept.value()
-        self._hurry()
-        return super().result(timeout)
+        error = self._failure(timeout)
+        if error is not None:
+            # As it came: whoever asked before has added frames of its own to it.
+            raise error.with_traceback(self._trace)
+        return super().result()
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the end and return what the call raised, or None."""
+        return self._failure(timeout)
+
+    def _failure(self, timeout: float | None) -> BaseException | None:
+        """Wait for the end; what it raised, or what reading its result has raised here."""
         self._hurry()
-        return super().exception(timeout)
+        error = super().exception(timeout)
+        brought: Any = self._result
+        if isinstance(brought, Brought):
+            # Read by who asks for it: it may take long, and raise, as the user's own code does.
+            load = brought.load
+            with brought.lock:
+                if self._result is brought:
+                    try:
+                        self._result = load()
+                    except Exception as mistake:  # noqa: BLE001 - it is the call's from now on
+                        self._result = None
+                        self._exception, self._trace = mistake, mistake.__traceback__
+            error = self._exception
+        return error
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """Take what the call raised."""
+        if exception is not None:
+            self._trace = exception.__traceback__
+        super().set_exception(exception)
 
     def cancel(self) -> bool:
         """Give the call up; what it is at is stopped if nobody waits for its neighbours either."""
@@ -238,6 +269,61 @@ class Frozen:
         return decode(memoryview(bytearray(self._data)))
 
 
+class Brought:
+    """A result on its way, still in bytes; both ends of the way are the same Python."""
+
+    __slots__ = ("_data", "lock")
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+        self.lock = threading.Lock()
+
+    @classmethod
+    def of(cls, value: Any, what: str) -> Brought:
+        """Pickle a result.
+
+        Raises
+        ------
+        TypeError
+            If that is not possible: what cannot be pickled is named by its path.
+        """
+        try:
+            return cls(encode(value).to_bytes())
+        except Exception:  # noqa: BLE001 - what is defined in a notebook is pickled by value
+            import cloudpickle  # noqa: PLC0415 - few values need it
+
+            try:
+                return cls(encode(value, cloudpickle.dumps).to_bytes())
+            except Exception as error:
+                if isinstance(error, RecursionError) or "recursion" in str(error):
+                    raise
+                told = culprit(value, "the result")
+                raise TypeError(f"what {what} returns cannot be sent: {told}") from None
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Brought, (pickle.PickleBuffer(self._data),)
+
+    def load(self) -> Any:
+        return decode(memoryview(bytearray(self._data)))
+
+
+def _on_its_way(value: Any, what: str) -> Any:
+    """A result as it goes to the kernel, where no code of the user's may run unasked."""
+    kind = type(value)
+    if kind in _PLAIN or not inside():
+        return value
+    if kind.__module__.partition(".")[0] in _TABLES and not getattr(
+        getattr(value, "dtype", None), "hasobject", False
+    ):
+        return value
+    return Brought.of(value, what)
+
+
+def _failed(error: BaseException) -> Outcome:
+    """The outcome of a call that did not come to its end."""
+    return False, pack(error)
+
+
 @record
 class _Calls:
     """The kernel of a batch: task i makes call i."""
@@ -250,7 +336,7 @@ class _Calls:
         function, arguments = self.calls[index[0]]
         try:
             args, kwargs = arguments.load() if type(arguments) is Frozen else arguments
-            return True, function(*args, **kwargs)
+            return True, _on_its_way(function(*args, **kwargs), function.name)
         except (KeyboardInterrupt, RunCancelled):
             raise
         except BaseException as error:  # noqa: BLE001 - it belongs to this call, not to the batch
@@ -306,6 +392,8 @@ class _Batch:
             stage = Stage(
                 0, name, (range(n),), (n,), Program.of(0, [step]), (), result=0, gil_free=False,
                 user_code=True, places=() if self.place is None else (self.place,), shared=tuple(shared),
+                once=frozenset(i for i, future in enumerate(self.futures) if future.once),
+                substitute=_failed,
             )  # fmt: skip
             try:
                 self.ticket = current().begin(
@@ -530,7 +618,9 @@ def _frozen(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
 
 
 @public
-def submit(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+def submit(
+    function: Callable[..., Any], /, *args: Any, once: bool = False, **kwargs: Any
+) -> Future:
     """Call a function in a process of the pool, at once.
 
     Parameters
@@ -540,6 +630,10 @@ def submit(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future
     *args, **kwargs
         Its arguments, as they are now. A future among them, also inside lists, tuples, sets and
         dicts, is waited for and its result put in its place; if it failed, so does this one.
+
+    once
+        Never make the call twice: if its worker dies or freezes when it may have begun, the future
+        fails with ``WorkerLost``. Otherwise such a call is made again.
 
     Returns
     -------
@@ -553,7 +647,9 @@ def submit(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future
 
     Notes
     -----
-    Calls travel in batches, so many at once cost less each than one alone. Inside a task the call is made right there.
+    Calls travel in batches, so many at once cost less each than one alone. A call that fails, or that
+    costs two workers their lives, fails alone. Inside a task the call is made right there, and again
+    if that task is; give that one ``once=True``, too.
 
     Examples
     --------
@@ -562,6 +658,7 @@ def submit(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future
     1024
     """
     future = Future()
+    future.once = once
     if inside():
         _call_here(future, function, args, kwargs)
         return future

@@ -35,6 +35,7 @@ from nbscale.scheduler.protocol import (
     SetLimit,
     Signal,
     Stop,
+    Substitute,
     TaskFailed,
     TaskId,
     WorkerJoined,
@@ -71,6 +72,7 @@ class Driver(abc.ABC):
         self._perform: Mapping[type[Any], Callable[[Any], None]] = {
             Run: self._give,
             Stop: self._stop,
+            Substitute: self._substitute,
             Drop: self._drop,
             Delivered: self._delivered,
             Report: self._report,
@@ -107,6 +109,10 @@ class Driver(abc.ABC):
     @abc.abstractmethod
     def _stop(self, action: Stop) -> None:
         """Make a worker give up a task."""
+
+    @abc.abstractmethod
+    def _put(self, task: TaskId, value: Any) -> None:
+        """Put a small value in the place of that of a task; the scheduler says what comes of it."""
 
     @abc.abstractmethod
     def _drop(self, action: Drop) -> None:
@@ -181,6 +187,13 @@ class Driver(abc.ABC):
         """A task raised."""
         run.errors[task] = error
         self._signals.append(TaskFailed(worker, task, isinstance(error, Replan)))
+
+    def _substitute(self, action: Substitute) -> None:
+        """A task fails alone: what stands for its error is its value."""
+        task = action.task
+        run = self._runs[task.run]
+        error = run.error_of(task, action.error)
+        self._put(task, run.works[task.stage].stage.substitute(error))
 
     # Runs -----------------------------------------------------------------------------------
 

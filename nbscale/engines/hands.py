@@ -22,6 +22,7 @@ from nbscale.scheduler.protocol import (
     Stop,
     Stopped,
     TaskDone,
+    TaskId,
     WorkerJoined,
     WorkerLeft,
 )
@@ -181,6 +182,9 @@ class KernelDriver(Driver):
         run.stopping.clear()
 
     # Values ---------------------------------------------------------------------------------
+
+    def _put(self, task: TaskId, value: Any) -> None:
+        self._runs[task.run].works[task.stage].put(task.task, value)
 
     def _drop(self, action: Drop) -> None:
         number, stage, task = action.task

@@ -166,15 +166,17 @@ class Running:
         if end.task is not None:
             self.recording.failed = (end.task.stage, end.task.task + self.info.first)
         if end.task is not None and end.task in self.errors:
-            error = self.errors[end.task]
-            stages = {number: work.stage for number, work in self.works.items()}
-            explain(error, stages[end.task.stage], end.task.task, stages)
-            return error
-        if self.failure is not None:
-            return self.failure
-        name, _, message = end.error.partition(": ")
-        kind = _NAMED.get(name)
-        return kind(message) if kind is not None else NbscaleError(end.error or "the run failed")
+            return self.error_of(end.task, end.error)
+        return self.failure if self.failure is not None else _named(end.error)
+
+    def error_of(self, task: TaskId, told: str) -> BaseException:
+        """What a task raised, or what the machine says of its end."""
+        error = self.errors.pop(task, None)
+        if error is None:
+            return _named(told)
+        stages = {number: work.stage for number, work in self.works.items()}
+        explain(error, stages[task.stage], task.task, stages)
+        return error
 
     def mistake(self, error: BaseException) -> Stuck:
         """What the caller gets when nbscale itself made a mistake."""
@@ -213,6 +215,13 @@ class Running:
             self.recording.outcome = outcome
             self._tell(RunEnded(self.info.run, now, outcome, message))
         self._ticket.finish(error)
+
+
+def _named(told: str) -> NbscaleError:
+    """The error that the machine names."""
+    name, _, message = told.partition(": ")
+    kind = _NAMED.get(name)
+    return kind(message) if kind is not None else NbscaleError(told or "the run failed")
 
 
 def _said(error: BaseException) -> str:

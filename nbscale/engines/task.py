@@ -100,11 +100,15 @@ class Work:
         """Run a task, put its value where it belongs, and return its rows and bytes."""
         index = self._index(task)
         value = self._program(index, [feed(task) for feed in self._feeds], spent)
+        self.put(task, value)
+        return measure(value)
+
+    def put(self, task: int, value: Any) -> None:
+        """Put the value of a task where it belongs, and give it to whoever takes this stage's."""
         if self.take is not None and not self.taken[task]:
             self.taken[task] = 1  # type: ignore[index]
-            self.take(index, value)
+            self.take(self._index(task), value)
         self.table[task] = value
-        return measure(value)
 
 
 def sizes_of(stage: Stage) -> dict[int, Size] | None:
@@ -210,7 +214,10 @@ def _on(stage: Stage, task: int, step: int | None, stages: Mapping[int, Stage]) 
 def _part(stage: Stage, task: int) -> str:
     """Which part of the whole a task makes, counted as ``partitions[...]`` counts: from 0."""
     index, grid = stage.index(task), stage.original_grid
-    if all(n == 1 for n in grid) or any(edge.producer == stage.number for edge in stage.edges):
+    calls = stage.substitute is not None or any(
+        edge.producer == stage.number for edge in stage.edges
+    )
+    if calls or all(n == 1 for n in grid):
         return ""  # it makes the whole, or is one of several calls and no part of anything
     if len(grid) == 1:
         return f"partition {index[0]} of 0 to {grid[0] - 1}"

@@ -446,6 +446,11 @@ class Tasks(Node):
     """One call of a user's function; inputs are whole values."""
 
     @property
+    def once(self) -> bool:
+        """Whether the call may never be made twice, whatever happens to its worker."""
+        return False
+
+    @property
     def grid(self) -> tuple[int, ...]:
         return (1,)
 

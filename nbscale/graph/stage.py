@@ -177,6 +177,11 @@ class Stage:
         Where the user wrote them.
     shared
         Memory that its program names; whoever runs it must be able to map it.
+    once
+        Tasks, by their flat original number, that are never run again when they may have begun.
+    substitute
+        Makes of the error of a task what stands for its value, where tasks fail alone; where it is
+        None the error of one ends the run.
     """
 
     number: int
@@ -194,6 +199,8 @@ class Stage:
     value_of: str = ""
     places: tuple[Place, ...] = ()
     shared: tuple[Any, ...] = ()
+    once: frozenset[int] = frozenset()
+    substitute: Callable[[BaseException], Any] | None = None
 
     @property
     def grid(self) -> tuple[int, ...]:

@@ -74,6 +74,8 @@ class Draft:
     links: tuple[Link, ...]
     nbytes: float | None = None
     number: int = -1
+    once: frozenset[int] = frozenset()
+    """Tasks that are calls which may never be made twice."""
     prefix: tuple[Draft, int] | None = None
     """For the fold of a scan: the draft that reads it and the axis it is scanned along. A prefix
     depends on nothing behind it, so the fold of the first k needs the first k summaries only."""
@@ -257,6 +259,7 @@ class Drafts:
             axes = (0, *(-1 for _ in producer.grid[1:]))
             links.append(Link(producer, axes, tuple(maps), "list"))
         draft.links = tuple(links)
+        draft.once = frozenset(number[call.key] for call in calls if call.once)
         for call in calls:
             self.of[call.key] = draft
             self.position[call.key] = number[call.key]

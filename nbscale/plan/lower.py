@@ -232,6 +232,8 @@ def lower(
         for number in short:
             del have[number]
     apart = set(roots) | {drafts.of[node.key].number for node in holding}
+    # A call that is made once is lost with no reader of it, and stays for steps to come.
+    apart |= {draft.number for draft in order if draft.once}
     results = {drafts.of[w.node.key].number: w.result for w in wanted if w.result is not None}
     return _emit(order, kept, apart, results, have, emitted, places)
 
@@ -274,6 +276,7 @@ def _emit(
             keys=tuple(n.key for n in nodes),
             value_of=root.node.key if root.part in _WHOLE else "",
             places=tuple(dict.fromkeys(places[n.key] for n in nodes if n.key in places)),
+            once=root.once,
         )
         stages.append(stage)
         if stage.keep:

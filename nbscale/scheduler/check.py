@@ -206,7 +206,7 @@ def _check_hands(machine: Machine) -> None:
         _check(not (worker.frozen and worker.queue), "frozen and at work", worker)
         _check(set(worker.told) <= set(worker.leftover), "told", worker)
         _check(worker.queue.keys().isdisjoint(worker.leftover), "has a task twice", worker)
-        moves = not (worker.frozen or worker.leftover)
+        moves = not (worker.frozen or worker.doomed or worker.leftover)
         has_room = moves and len(worker.queue) < worker.most
         _check((worker.number in machine.free) == has_room, "free, or not", worker)
         if not worker.frozen:

@@ -143,7 +143,9 @@ class Giving(Runs):
             return False
         for producer, j in lost:
             self.anew[producer.name(run.number, j)] = None
-            self._make_again(run, producer, j)
+            self._again(run, producer, j)
+            if run.outcome:
+                break
         return True
 
     def _fits(self, record: StageRecord, peak: int, absent: Absent) -> bool:

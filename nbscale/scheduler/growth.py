@@ -71,8 +71,11 @@ def _append(run: RunRecord, stage: Stage, place: FloatArray, first: int) -> None
         undone=n,
         keep=stage.keep,
         delivered=None if stage.result is None else bytearray(n),
-        repeatable=not stage.user_code,
+        repeatable=not (stage.user_code or stage.once),
     )
+    if stage.once:
+        run.once = True
+        record.once = frozenset(t for t in range(n) if stage.flat_original(t) in stage.once)
     run.stages.append(record)
     if record.delivered is not None:
         run.undelivered += n

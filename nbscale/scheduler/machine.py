@@ -29,6 +29,7 @@ from nbscale.scheduler.protocol import (
     Fail,
     Frozen,
     Grown,
+    Kill,
     Loaded,
     OpenRun,
     SetLimit,
@@ -37,6 +38,7 @@ from nbscale.scheduler.protocol import (
     Spilled,
     Stop,
     Stopped,
+    Substitute,
     TaskDone,
     TaskFailed,
     TaskId,
@@ -46,6 +48,7 @@ from nbscale.scheduler.protocol import (
     WorkerLeft,
 )
 from nbscale.scheduler.records import RunRecord, StageRecord, WorkerRecord
+from nbscale.scheduler.runs import cannot_repeat
 from nbscale.scheduler.states import (
     GONE,
     HELD,
@@ -167,7 +170,10 @@ class Machine(Giving):
             return
         self.free.pop(signal.worker, None)
         at = signal.at
-        if at is None:
+        lost = self._lost_with(worker, at)
+        if signal.guiltless:
+            suspect = None
+        elif at is None:
             # Tasks run in the order given, so the first one was running when the worker died.
             suspect = next(iter(worker.queue), None)
         else:
@@ -181,11 +187,49 @@ class Machine(Giving):
             self.ledger.promised -= promised
             if not worker.frozen and task.run in self.runs:
                 self.runs[task.run].outside -= 1
-            if suspect is None and worker.frozen and task not in worker.told and at in (None, task):
+            hid = suspect is None and worker.frozen and not signal.guiltless
+            if hid and task not in worker.told and at in (None, task):
                 suspect = task
+        for task in lost:
+            self._lose(task)
         if suspect is not None:
             self._blame(suspect)
         self._settle_all()
+
+    def _lost_with(self, worker: WorkerRecord, at: TaskId | None) -> list[TaskId]:
+        """Tasks a dead worker may have begun, in the order given, that are not run again."""
+        if not any(self._runs_once(task) for task in worker.queue):
+            return []
+        begun = list(worker.queue)
+        if at is not None:
+            begun = begun[: begun.index(at) + 1] if at in worker.queue else []
+        return [task for task in begun if self._runs_once(task)]
+
+    def _runs_once(self, task: TaskId) -> bool:
+        once = self.runs[task.run].stages[task.stage].once
+        return bool(once) and task.task in once
+
+    def _lose(self, task: TaskId) -> None:
+        """A task was lost with its worker and is not run again."""
+        run = self.runs.get(task.run)
+        if run is None or run.outcome or run.stages[task.stage].state[task.task] > PARKED:
+            return
+        stage = run.stages[task.stage].stage
+        self._failed_for_good(
+            run,
+            task,
+            f"WorkerLost: the worker that had {stage.name!r}, task {task.task + 1} of "
+            f"{stage.n_tasks}, died or froze; the task may have begun, and is to be run only once",
+        )
+
+    def _failed_for_good(self, run: RunRecord, task: TaskId, error: str) -> None:
+        """A task will not give a value: it fails alone, or its run with it."""
+        record = run.stages[task.stage]
+        if record.stage.substitute is None:
+            self._begin_end(run, "failed", error, task)
+            return
+        self._actions.append(Substitute(task, error))
+        self._finish(run, record, TaskDone(-1, task, 0))
 
     def _ready_again(self, run: RunRecord, record: StageRecord, task: int) -> None:
         """A task that was given out is to be given out anew, if it is still needed."""
@@ -202,20 +246,30 @@ class Machine(Giving):
             return
         key = (task.stage, task.task)
         run.lives[key] = run.lives.get(key, 0) + 1
-        if run.lives[key] >= MOST_LIVES:
-            stage = run.stages[task.stage].stage
-            error = (
+        stage = run.stages[task.stage].stage
+        # Another may be at it by now: where its end ends nothing else, it may still succeed.
+        at_work = (
+            stage.substitute is not None and run.stages[task.stage].state[task.task] == RUNNING
+        )
+        if run.lives[key] >= MOST_LIVES and not at_work:
+            self._failed_for_good(
+                run,
+                task,
                 f"WorkerLost: {run.lives[key]} workers in turn died or froze while they ran "
-                f"{stage.name!r}, task {task.task + 1} of {stage.n_tasks}"
+                f"{stage.name!r}, task {task.task + 1} of {stage.n_tasks}",
             )
-            self._begin_end(run, "failed", error, task)
 
     def _frozen(self, signal: Frozen) -> None:
         worker = self.workers.get(signal.worker)
         if worker is None or worker.frozen:
             return
-        worker.frozen = True
         self.free.pop(signal.worker, None)
+        if any(map(self._runs_once, worker.queue)):
+            # Should it move again, it would begin what another has begun by then.
+            worker.doomed = True
+            self._actions.append(Kill(worker.number))
+            return
+        worker.frozen = True
         for task in worker.leftover:
             if task.run in self.runs:
                 self.runs[task.run].outside -= 1
@@ -254,7 +308,8 @@ class Machine(Giving):
         return ready and not self._absent(record, task.task)
 
     def _free_slot(self, worker: WorkerRecord) -> None:
-        if not (worker.frozen or worker.leftover) and len(worker.queue) < worker.most:
+        stays = not (worker.frozen or worker.doomed or worker.leftover)
+        if stays and len(worker.queue) < worker.most:
             self.free[worker.number] = worker
 
     # Tasks ----------------------------------------------------------------------------------
@@ -284,7 +339,7 @@ class Machine(Giving):
             return None
         self.ledger.promised -= promised
         worker.most = self._queue
-        if len(queue) < worker.most and not worker.leftover:
+        if len(queue) < worker.most and not (worker.leftover or worker.doomed):
             self.free[number] = worker
         run = self.runs[task.run]
         run.outside -= 1
@@ -354,7 +409,11 @@ class Machine(Giving):
         if run is None:
             self._late(signal.worker, task, None)
         elif not signal.replan:
-            self._begin_end(run, "failed", "", task)
+            self._failed_for_good(run, task, "")
+            self._settle(run)
+        elif self._runs_once(task):
+            error = cannot_repeat(run.stages[task.stage], task.task, "asked for another plan")
+            self._begin_end(run, "failed", error, task)
         else:
             record = run.stages[task.stage]
             move(record, task.task, PARKED)
@@ -409,13 +468,16 @@ class Machine(Giving):
         record.stuck[task] = None
         if self._is_over(run, record, task):
             return
+        if task in record.once:
+            self._begin_end(run, "failed", cannot_repeat(record, task, "cannot be read again"))
+            return
         for reader in self.awaited.pop(signal.task, []):
             if reader in self.fetching:
                 stage = run.stages[reader.stage]
                 self._unfetch(run, stage, reader.task)
                 run.push(stage, reader.task)
         if record.pinned:
-            self._make_again(run, record, task)
+            self._again(run, record, task)
 
     def _value(self, name: TaskId) -> tuple[RunRecord | None, StageRecord | None, int]:
         run = self.runs.get(name.run)

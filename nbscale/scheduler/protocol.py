@@ -137,11 +137,13 @@ class WorkerLeft:
     """A worker is gone for good; values live in the store and survive it.
 
     ``at`` is the task it was running, ``NO_TASK`` for none, None if that is not known: then it is
-    taken for the first of those it had.
+    taken for the first of those it had, and all of them may have begun. ``guiltless``: it did not die
+    of what it ran.
     """
 
     worker: int
     at: TaskId | None = None
+    guiltless: bool = False
 
 
 @record
@@ -257,6 +259,21 @@ class Stop:
 
 
 @record
+class Kill:
+    """End a worker that does not move: only so can it be known what it began and what not."""
+
+    worker: int
+
+
+@record
+class Substitute:
+    """Put what stands for an error in the place of a task's value: of what it raised, else this."""
+
+    task: TaskId
+    error: str
+
+
+@record
 class Drop:
     """A value is needed no more, or will be made again."""
 
@@ -316,4 +333,4 @@ class End:
     task: TaskId | None = None
 
 
-Action: TypeAlias = Run | Stop | Drop | Spill | Load | Deliver | Report | End
+Action: TypeAlias = Run | Stop | Kill | Substitute | Drop | Spill | Load | Deliver | Report | End

@@ -89,6 +89,8 @@ class StageRecord:
         Values that could not be written to disk, or not read.
     retracted
         The job took it back.
+    once
+        Tasks that are not run again when they may have begun.
     """
 
     stage: Stage
@@ -127,6 +129,7 @@ class StageRecord:
     dropped: dict[int, int] = dataclasses.field(default_factory=dict)
     stuck: dict[int, None] = dataclasses.field(default_factory=dict)
     retracted: bool = False
+    once: frozenset[int] = frozenset()
 
     def entry(self, task: int) -> Entry:
         """The task's entry in the queue."""
@@ -256,6 +259,8 @@ class RunRecord:
         The failed task that it is about.
     lives
         Workers lost, by (stage, task).
+    once
+        It has tasks that are not run again when they may have begun.
     outcome, error, culprit
         Set when the run begins to end.
     """
@@ -271,6 +276,7 @@ class RunRecord:
     asked: bool = True
     answering: tuple[int, int] | None = None
     lives: dict[tuple[int, int], int] = dataclasses.field(default_factory=dict)
+    once: bool = False
     outcome: str = ""
     error: str = ""
     culprit: TaskId | None = None
@@ -342,6 +348,8 @@ class WorkerRecord:
     most
         It gets up to so many tasks at once. A larger number counts from its next task that is done:
         one that is at a long task must not keep more and more behind it.
+    doomed
+        It is to be killed: it gets nothing more.
     """
 
     number: int
@@ -350,6 +358,7 @@ class WorkerRecord:
     told: dict[TaskId, None] = dataclasses.field(default_factory=dict)
     frozen: bool = False
     most: int = 1
+    doomed: bool = False
 
     def clone(self) -> WorkerRecord:
         """A copy."""

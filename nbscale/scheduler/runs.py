@@ -25,7 +25,7 @@ from nbscale.scheduler.states import (
 )
 from nbscale.scheduler.values import Values
 
-__all__ = ["Runs"]
+__all__ = ["Runs", "cannot_repeat"]
 
 
 class Runs(Values):
@@ -33,17 +33,23 @@ class Runs(Values):
 
     def _grow(self, run: RunRecord, signal: Grown) -> None:
         _check(run, signal)
+        if any(self._was_begun(run, run.stages[number]) for number in signal.retract):
+            return
         new = append_stages(run, signal.stages)
         run.generation += 1
         run.sealed = signal.sealed
         for number, first in signal.watches:
             self._watch(run, run.stages[number], first)
+        if run.outcome:
+            return
         for number in signal.retract:
             run.stages[number].retracted = True
         for number in signal.retract:
             self._retract(run, run.stages[number])
         for number in signal.release:
             self._release(run, run.stages[number])
+        if any(self._needs_again(run, record) for record in new):
+            return
         for record in reversed(new):
             self._give_up_unneeded(run, record)
         for record in new:
@@ -73,7 +79,7 @@ class Runs(Values):
             if state == SPILLED:
                 self._load(run, record, task)
             elif state in (LOST, GONE):
-                self._make_again(run, record, task)
+                self._again(run, record, task)
         if watched.left:
             record.watches.append(watched)
         else:
@@ -122,6 +128,38 @@ class Runs(Values):
         for task in unread(record):
             if record.state[task] == WAITING and not record.is_needed(task):
                 self._give_up(run, record, task)
+
+    def _was_begun(self, run: RunRecord, record: StageRecord) -> bool:
+        """Whether a stage that is taken back has begun what is run only once: that ends the run."""
+        for task in sorted(record.once):
+            if record.state[task] >= RUNNING:
+                error = cannot_repeat(record, task, "was made of what is planned anew")
+                self._begin_end(run, "failed", error)
+                return True
+        return False
+
+    def _needs_again(self, run: RunRecord, record: StageRecord) -> bool:
+        """Whether a new stage reads what is gone and is not made again: that ends the run."""
+        for _, producer in record.ins + record.common_ins if run.once else ():
+            for task in _all_in(producer, GONE):
+                if producer.is_needed(task) and self._is_final(run, producer, task):
+                    return True
+        return False
+
+    def _is_final(self, run: RunRecord, record: StageRecord, task: int) -> bool:
+        """Whether a value cannot be made again, since a task for it is run only once.
+
+        That ends the run.
+        """
+        found = self._unrepeatable(run, record, task)
+        if found is not None:
+            self._begin_end(run, "failed", cannot_repeat(*found, "is not there any more"))
+        return found is not None
+
+    def _again(self, run: RunRecord, record: StageRecord, task: int) -> None:
+        """Make a value again that is needed, or end the run if it cannot be."""
+        if not self._is_final(run, record, task):
+            self._make_again(run, record, task)
 
     def _revive_inputs(self, run: RunRecord, record: StageRecord) -> None:
         """Values that an earlier step of the job used up and a new stage reads are made again."""
@@ -243,6 +281,14 @@ def _check(run: RunRecord, signal: Grown) -> None:
         kept = run.stages[number].keep if number < n else signal.stages[number - n].keep
         if not kept:
             raise ValueError(f"stage {number} is watched but not kept")
+
+
+def cannot_repeat(record: StageRecord, task: int, why: str) -> str:
+    """What is said of a value that would have to be made again by a task that runs once."""
+    return (
+        f"WorkerLost: the value of {record.stage.name!r}, task {task + 1} of {record.n}, {why}, "
+        "and the task is to be run only once"
+    )
 
 
 def _all_in(record: StageRecord, state: int) -> list[int]:

@@ -27,6 +27,7 @@ from nbscale.scheduler.protocol import (
     Fail,
     Frozen,
     Grown,
+    Kill,
     Load,
     Loaded,
     OpenRun,
@@ -39,6 +40,7 @@ from nbscale.scheduler.protocol import (
     Spilled,
     Stop,
     Stopped,
+    Substitute,
     TaskDone,
     TaskFailed,
     TaskId,
@@ -124,6 +126,7 @@ class _Worker:
     tasks: list[TaskId] = dataclasses.field(default_factory=list)
     told: set[TaskId] = dataclasses.field(default_factory=set)  # asked for membership only
     frozen: bool = False
+    doomed: bool = False
     turn: int = 0  # what was planned for an earlier turn does not happen any more
 
 
@@ -182,6 +185,7 @@ class Simulation:
         self._workers: dict[int, _Worker] = {}
         self._events: list[_Event] = []
         self._count = 0
+        self._begun: set[TaskId] = set()  # of those that are to be run once
         self._waiting: list[TaskDone] = []  # news of a worker that wait for more of it
         self._together: tuple[TaskId, ...] = ()  # of the signal being handled
         for _ in range(workers):
@@ -327,6 +331,10 @@ class Simulation:
         """The worker begins its first task; what will become of it is decided now."""
         task = worker.tasks[0]
         stage = self._stage(task)
+        if self._runs_once(task):
+            if task in self._begun:
+                raise Broken(f"{task} is to be run once, and worker {worker.number} begins it anew")
+            self._begun.add(task)
         took = float(self.seconds(stage, task.task))
         worker.turn += 1
         turn = worker.turn
@@ -390,7 +398,7 @@ class Simulation:
             return
         del self._workers[worker.number]
         self._join()
-        yield WorkerLeft(worker.number)
+        yield self._left(worker)
         if self.random.random() < self.faults.late:
             yield self._finished(worker, worker.tasks[0])
 
@@ -406,18 +414,36 @@ class Simulation:
             worker.told.discard(task)
             yield self._finished(worker, task)
         later = self._thaw if self.random.random() < 0.5 else self._kill_frozen
+        later = self._kill_frozen if worker.doomed else later
         self._after(self.random.random() * 10, lambda: later(worker))
 
     def _thaw(self, worker: _Worker) -> Iterator[Signal]:
         worker.frozen = False
+        was_at_work = bool(worker.tasks)  # else it begins what it is given now as any other does
         yield Thawed(worker.number)
-        if worker.tasks:
+        if was_at_work and worker.tasks:
             self._begin(worker)
 
     def _kill_frozen(self, worker: _Worker) -> Iterator[Signal]:
         del self._workers[worker.number]
         self._join()
-        yield WorkerLeft(worker.number)
+        yield self._left(worker)
+
+    def _left(self, worker: _Worker) -> WorkerLeft:
+        """What is told of a worker that is gone. Where it matters most, what it was at is known."""
+        if not any(map(self._runs_once, worker.tasks)) or self.random.random() < 0.3:
+            return WorkerLeft(worker.number)
+        return WorkerLeft(worker.number, worker.tasks[0], self.random.random() < 0.3)
+
+    def _runs_once(self, task: TaskId) -> bool:
+        stage = self._stage(task)
+        return bool(stage.once) and stage.flat_original(task.task) in stage.once
+
+    def _do_kill(self, action: Kill) -> None:
+        worker = self._workers.get(action.worker)
+        if worker is None or not worker.frozen or worker.doomed:
+            raise Broken(f"{action}: it moves, or is to be killed already")
+        worker.doomed = True
 
     def _do_stop(self, action: Stop) -> None:
         if action.task in self._together:
@@ -459,6 +485,11 @@ class Simulation:
                 value = self.store.get(TaskId(task.run, edge.producer, int(j)))
                 if value is None or value[0] != _MEMORY:
                     raise Broken(f"{task} runs, but stage {edge.producer}, task {j} is {value}")
+
+    def _do_substitute(self, action: Substitute) -> None:
+        if action.task in self.store or self._stage(action.task).substitute is None:
+            raise Broken(f"{action}: there is a value already, or nothing can stand for it")
+        self.store[action.task] = (_MEMORY, 0)
 
     def _do_drop(self, action: Drop) -> None:
         if action.task not in self.store:
@@ -563,6 +594,8 @@ def plain(signal: Signal) -> str:
 _PERFORM: dict[type, Callable[[Simulation, Any], None]] = {
     Run: Simulation._do_run,  # noqa: SLF001 - the class's own methods
     Stop: Simulation._do_stop,  # noqa: SLF001
+    Kill: Simulation._do_kill,  # noqa: SLF001
+    Substitute: Simulation._do_substitute,  # noqa: SLF001
     Drop: Simulation._do_drop,  # noqa: SLF001
     Spill: Simulation._do_spill,  # noqa: SLF001
     Load: Simulation._do_load,  # noqa: SLF001

@@ -243,6 +243,22 @@ class Values:
             record.pending[task] = pending
             self._maybe_ready(run, record, task)
 
+    def _unrepeatable(
+        self, run: RunRecord, record: StageRecord, task: int
+    ) -> tuple[StageRecord, int] | None:
+        """What stands in the way of making a value again: a task that is run only once."""
+        stack, seen = [(record, task)] if run.once else [], set()
+        while stack:
+            record, task = stack.pop()
+            if (record.number, task) in seen or record.state[task] not in (LOST, GONE):
+                continue
+            seen.add((record.number, task))
+            if task in record.once:
+                return record, task
+            for w, producer in record.ins + record.common_ins:
+                stack += [(producer, j) for j in w.numbers(task, producer.n)]
+        return None
+
     def _maybe_ready(self, run: RunRecord, record: StageRecord, task: int) -> None:
         if not record.pending[task] and not record.closed:
             move(record, task, READY)

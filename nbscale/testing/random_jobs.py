@@ -8,9 +8,11 @@ happens, signal by signal.
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -114,6 +116,10 @@ def random_edge(rng: random.Random, grid: Sequence[int], producer: Stage) -> Edg
     )
 
 
+def _stand_in(error: BaseException) -> Any:
+    return error
+
+
 def random_stage(rng: random.Random, number: int, producers: Sequence[Stage]) -> Stage:
     """A stage that reads some of the producers, and perhaps itself."""
     grid = tuple(rng.randint(1, 5) for _ in range(1 if rng.random() < 0.7 else 2))
@@ -126,6 +132,8 @@ def random_stage(rng: random.Random, number: int, producers: Sequence[Stage]) ->
     if len(grid) == 1 and rng.random() < 0.25:
         itself = _listed(rng, grid[0], grid[0], below=True)
         edges.append(Edge(number, (0,), (itself,), "list"))
+    n = math.prod(grid)
+    once = frozenset(i for i in range(n) if rng.random() < 0.5) if rng.random() < 0.1 else None
     return Stage(
         number=number,
         name=f"stage {number}",
@@ -136,6 +144,8 @@ def random_stage(rng: random.Random, number: int, producers: Sequence[Stage]) ->
         keep=rng.random() < 0.2,
         user_code=rng.random() < 0.15,
         nbytes=rng.choice([None, None, float(rng.randint(0, 100))]),
+        once=once or frozenset(),
+        substitute=_stand_in if rng.random() < 0.2 else None,
     )
 
 

@@ -15,8 +15,10 @@ from nbscale.store.codec import decode, encode
 def lines():
     one, other = (Line(end) for end in socket.socketpair())
     yield one, other
-    one.close()
-    other.close()
+    for line in (one, other):
+        line.end()
+        line.close()
+        line._end.close()  # pytest keeps the lines for longer
 
 
 def test_messages_come_in_order(lines):

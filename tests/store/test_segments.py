@@ -20,27 +20,37 @@ def segments():
     made.close()
 
 
-def maps_of(segments):
-    return Maps(lambda number: os.dup(segments.fd(number)))
+@pytest.fixture
+def maps(segments):
+    """A worker's side of them, with descriptors of its own."""
+    numbers = set()
+
+    def fetch(number):
+        numbers.add(number)
+        return os.dup(segments.fd(number))
+
+    made = Maps(fetch)
+    yield made
+    for number in numbers:
+        made.forget(number)
 
 
-def test_what_is_written_there_is_read_here(segments):
-    maps = maps_of(segments)
+def test_what_is_written_there_is_read_here(segments, maps):
     for nbytes in (1, 1000, LARGE + 1):
         extent = segments.grant(nbytes)
         maps.write(extent)[:] = os.urandom(nbytes)
         assert bytes(segments.view(extent)) == bytes(maps.read(extent))
 
 
-def test_a_reader_cannot_write(segments):
+def test_a_reader_cannot_write(segments, maps):
     with pytest.raises(TypeError):
-        maps_of(segments).read(segments.grant(10))[0] = 1
+        maps.read(segments.grant(10))[0] = 1
 
 
-def test_a_private_map_is_seen_by_nobody_else(segments):
+def test_a_private_map_is_seen_by_nobody_else(segments, maps):
     extent = segments.grant(100_000)
     segments.view(extent)[:] = b"a" * 100_000
-    held, view = maps_of(segments).private(extent)
+    held, view = maps.private(extent)
     view[:] = b"b" * 100_000
     assert bytes(segments.view(extent)) == b"a" * 100_000
     gone = weakref.ref(held)
@@ -91,8 +101,7 @@ def test_few_are_lent(segments, monkeypatch):
     assert len(returned) == 3
 
 
-def test_an_old_extent_is_a_named_error(segments):
-    maps = maps_of(segments)
+def test_an_old_extent_is_a_named_error(segments, maps):
     old = segments.grant(100)
     maps.read(old)
     segments.free(old)

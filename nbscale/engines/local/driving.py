@@ -32,10 +32,12 @@ from nbscale.scheduler.protocol import (
     End,
     Frozen,
     Grown,
+    Kill,
     Run,
     SetQueue,
     Stop,
     Stopped,
+    Substitute,
     TaskDone,
     TaskId,
     TasksDone,
@@ -43,7 +45,7 @@ from nbscale.scheduler.protocol import (
     WorkerJoined,
     WorkerLeft,
 )
-from nbscale.store.codec import encode
+from nbscale.store.codec import dumps, encode
 from nbscale.store.segments import Extent, Segments
 
 __all__ = ["PoolDriver"]
@@ -156,6 +158,7 @@ class PoolDriver(Driver):
         self._frozen: set[int] = set()
         self._waiting_since: float | None = None  # for the first worker to be ready
         super().__init__(loop, limit)
+        self._perform = {**self._perform, Kill: lambda action: self._kill(action.worker)}
 
     # From any thread ------------------------------------------------------------------------
 
@@ -477,17 +480,28 @@ class PoolDriver(Driver):
             self._kill(worker)
 
     def _end(self, action: End) -> None:
-        run = self._runs[action.run]
-        task = action.task
-        cause = None if task is None else self._causes.get(task)
-        if task is not None and cause is not None and task not in run.errors:
-            run.errors[task] = _lost(run.works[task.stage].stage, cause, action.error)
+        if action.task is not None:
+            self._name_cause(action.task, action.error)
         super()._end(action)
         self._restarts = 0
         for at in [at for at in self._causes if at.run == action.run]:
             del self._causes[at]
 
+    def _substitute(self, action: Substitute) -> None:
+        self._name_cause(action.task, action.error)
+        super()._substitute(action)
+
+    def _name_cause(self, task: TaskId, told: str) -> None:
+        """If a task will not give a value since workers died of it: say what they died of."""
+        run = self._runs[task.run]
+        cause = self._causes.pop(task, None)
+        if cause is not None and task not in run.errors:
+            run.errors[task] = _lost(run.works[task.stage].stage, cause, told)
+
     # Values ---------------------------------------------------------------------------------
+
+    def _put(self, task: TaskId, value: Any) -> None:
+        self._runs[task.run].works[task.stage].table[task.task] = dumps(value)
 
     def _drop(self, action: Drop) -> None:
         number, stage, task = action.task
@@ -607,8 +621,8 @@ class PoolDriver(Driver):
         killed = number in self._doomed or number in self._given
         self._guarded(self._gone if killed else self._unborn, number, code)
 
-    def _gone(self, number: int, code: int) -> None:
-        """A worker has died."""
+    def _gone(self, number: int, code: int, *, guiltless: bool = False) -> None:
+        """A worker has died; ``guiltless``: with the zygote, and not of what it ran."""
         self._mail.pop(number, None)
         for known in (self._recalled, self._suspects, self._frozen):
             known.discard(number)
@@ -616,15 +630,16 @@ class PoolDriver(Driver):
             self.segments.release(extent)
         given = self._given.pop(number, None)
         if given is not None:
-            key, task = self.pool.at(number)
-            at = NO_TASK
-            remote = self._stages.get(key)  # None: it was frozen, and its run is over
-            if remote is not None and (key, task) in given:
-                at = TaskId(remote.run.number, remote.stage.number, task)
+            place = self.pool.at(number)
+            at = None if place is None else NO_TASK
+            remote = None if place is None else self._stages.get(place[0])
+            # None: it was frozen, and its run is over.
+            if place is not None and remote is not None and place in given:
+                at = TaskId(remote.run.number, remote.stage.number, place[1])
                 self._causes[at] = _cause(code)
                 now, stage = time.monotonic(), remote.stage.number
                 remote.run.recording.losses.append(
-                    Loss(now, stage, task + remote.first, number, _cause(code))
+                    Loss(now, stage, place[1] + remote.first, number, _cause(code))
                 )
             self._busy -= len(given)
             for grant in given.values():
@@ -632,7 +647,7 @@ class PoolDriver(Driver):
                     self.segments.free(grant)
             for extent in self._leases.pop(number):
                 self.segments.release(extent)
-            self._signals.append(WorkerLeft(number, at))
+            self._signals.append(WorkerLeft(number, at, guiltless))
         if self._runs:
             self._fill()
 
@@ -671,7 +686,7 @@ class PoolDriver(Driver):
 
     def _all_gone(self, error: BaseException) -> None:
         for number in [*self._given, *self._doomed]:
-            self._gone(number, -signal.SIGKILL)
+            self._gone(number, -signal.SIGKILL, guiltless=True)
         self._lost += 1
         self._restarts += 1
         if self._lost >= _MOST_LOST or self._restarts >= _MOST_LOST:

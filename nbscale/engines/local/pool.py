@@ -65,6 +65,7 @@ class _Worker:
         "identity",
         "inbound",
         "line",
+        "number",
         "outbound",
         "pid",
         "pidfd",
@@ -76,6 +77,7 @@ class _Worker:
     def __init__(
         self, number: int, key: bytes, line: socket.socket, at: mmap.mmap, server: ForkServer
     ) -> None:
+        self.number = number
         into, out = ways(number)
         self.outbound, self.inbound = Outbound(key, into), Inbound(key, out)
         # Nobody else can guess it and take its place before it comes; ZeroMQ keeps those with 0.
@@ -89,6 +91,11 @@ class _Worker:
         self.pidfd = -1
         self.greeted = self.ready = False
         self.segments: set[int] = set()
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Stage and task that it has begun last."""
+        return AT.unpack_from(self.at)
 
     def close(self) -> None:
         self.line.close()
@@ -138,6 +145,7 @@ class Pool:
         self._context: zmq.Context[Any] | None = None
         self._socket: Any = None
         self._folder = ""
+        self._ends: dict[int, tuple[int, int] | None] = {}  # what they were at when all was closed
         self.refused = 0
         _pools.add(self)
 
@@ -165,6 +173,7 @@ class Pool:
         """Start the zygote; does nothing if it runs."""
         if self._server is not None:
             return
+        self._ends.clear()
         _allow_descriptors()
         self._renewable = True
         self._folder = tempfile.mkdtemp(prefix="nbs-")  # of mode 0700; 107 bytes at most
@@ -244,10 +253,10 @@ class Pool:
             return ""
         return text[text.rindex(")") + 2 :][:1]
 
-    def at(self, number: int) -> tuple[int, int]:
-        """Stage and task that a worker was at when it was last seen, dead or alive."""
+    def at(self, number: int) -> tuple[int, int] | None:
+        """Stage and task that a worker has begun last, dead or alive; None if that is not known."""
         worker = self._workers.get(number)
-        return (-1, -1) if worker is None else AT.unpack_from(worker.at)
+        return self._ends.get(number, (-1, -1)) if worker is None else worker.place
 
     def interrupt(self, number: int) -> None:
         """Make a worker look at its messages, all that were sent until now."""
@@ -291,9 +300,12 @@ class Pool:
             server.close()  # its children are killed as their parent ends
         end = time.monotonic() + _DYING
         for worker in workers:
+            dead = False
             if worker.pidfd >= 0:
                 rest = max(0.0, end - time.monotonic())
-                _wait_readable(worker.pidfd, rest)  # readable when it is dead
+                dead = _wait_readable(worker.pidfd, rest)  # readable when it is dead
+            if worker.ready:
+                self._ends[worker.number] = worker.place if dead else None
             worker.close()
         if self._context is not None:
             self._context.term()

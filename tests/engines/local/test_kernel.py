@@ -10,6 +10,7 @@ import pytest
 from jupyter_client.manager import KernelManager
 
 from nbscale.testing.board import PATIENCE, Board, wait_until
+from tests import pools
 from tests.engines.local.pooled import SLACK, alive, ticks
 
 SETUP = """
@@ -246,4 +247,5 @@ def test_a_kernel_that_is_restarted_leaves_nothing(kernel):
     before = kernel.processes()
     assert before
     kernel.manager.restart_kernel(now=True)
+    pools.fixtures.add(kernel.manager.provisioner.pid)
     wait_until(lambda: not any(map(alive, before)), "the end of the workers")
