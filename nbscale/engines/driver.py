@@ -56,6 +56,7 @@ class Driver(abc.ABC):
     def __init__(self, loop: Loop, limit: int) -> None:
         self._loop = loop
         self._limit = limit
+        self._can_spill = False
         self._runs: dict[int, Running] = {}
         self._signals: collections.deque[Signal] = collections.deque()
         self._machine = self._new_machine()
@@ -161,7 +162,7 @@ class Driver(abc.ABC):
         self._runs[run.number] = run
         if limit is not None and limit != self._limit:
             self._limit = limit
-            self._signals.append(SetLimit(limit))
+            self._signals.append(SetLimit(limit, self._can_spill))
         run.begin()
         self._signals.append(OpenRun(run.number))
         self._joined(run)

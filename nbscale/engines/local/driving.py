@@ -8,6 +8,7 @@ import itertools
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from nbscale.engines import failure
@@ -15,6 +16,7 @@ from nbscale.engines.driver import Driver
 from nbscale.engines.local.pool import Pool
 from nbscale.engines.local.remote import Remote
 from nbscale.engines.local.showing import Showing
+from nbscale.engines.local.spilling import Spilling
 from nbscale.engines.local.worker import INLINE
 from nbscale.engines.loop import Loop
 from nbscale.engines.running import Running
@@ -30,8 +32,13 @@ from nbscale.scheduler.protocol import (
     End,
     Frozen,
     Grown,
+    Load,
+    Loaded,
     Run,
+    SetLimit,
     SetQueue,
+    Spill,
+    Spilled,
     Stop,
     Stopped,
     TaskDone,
@@ -72,8 +79,8 @@ _FORGET = 0.02
 _BLOB = 64 << 10
 """Bytes up to which a program travels in a message."""
 
-_SPARE = 256 << 20
-"""Bytes of large segments that are kept for the next use."""
+_SPARE = 4
+"""Powers of two: that part of the limit is kept of pages in which nothing lives."""
 
 _named = tuple.__new__  # half the time of the constructor of a named tuple
 
@@ -131,8 +138,9 @@ class PoolDriver(Driver):
             self._broken,
             self._renewed,
         )
-        self.segments = Segments(_SPARE, self._retired)
+        self.segments = Segments(limit >> _SPARE, self._retired)
         post = functools.partial(loop.post, self._guarded)
+        self._spilling = Spilling(self.segments, self._answer, post)
         self._showing = Showing(self.pool.show, self._retired, post)
         self._wanted = workers
         self._keys = itertools.count(1)
@@ -153,6 +161,7 @@ class PoolDriver(Driver):
         self._frozen: set[int] = set()
         self._waiting_since: float | None = None  # for the first worker to be ready
         super().__init__(loop, limit)
+        self._perform = {**self._perform, Spill: self._spill, Load: self._load}
 
     # From any thread ------------------------------------------------------------------------
 
@@ -167,6 +176,10 @@ class PoolDriver(Driver):
     def scale(self, workers: int) -> None:
         """Change how many processes run tasks."""
         self._loop.post(self._guarded, self._scale, workers)
+
+    def spill_to(self, folder: Path | None) -> None:
+        """Write values to a folder that do not fit in memory, or to none, from now on."""
+        self._loop.post(self._guarded, self._spill_to, folder)
 
     # The way in and out ---------------------------------------------------------------------
 
@@ -260,7 +273,7 @@ class PoolDriver(Driver):
         return self.segments.grant(int(expected * 1.1) + 4096, lasting=remote.is_lasting)
 
     def _is_idle(self) -> bool:
-        return not self._busy and not self.pool.starting
+        return not (self._busy or self.pool.starting or self._spilling.under_way)
 
     def _heard(self, number: int, messages: list[Any]) -> None:
         self._guarded(self._hear, number, messages)
@@ -454,6 +467,8 @@ class PoolDriver(Driver):
         cause = None if task is None else self._causes.get(task)
         if task is not None and cause is not None and task not in run.errors:
             run.errors[task] = _lost(run.works[task.stage].stage, cause, action.error)
+        if action.error.startswith("SpillFull") and run.failure is None:
+            run.failure = self._spilling.full(action.error)
         super()._end(action)
         self._restarts = 0
         for at in [at for at in self._causes if at.run == action.run]:
@@ -474,6 +489,20 @@ class PoolDriver(Driver):
             run.works[stage].give(task)
         except BaseException as error:  # noqa: BLE001 - such as: there is no room for it
             self._fail(run, error)
+
+    def _spill_to(self, folder: Path | None) -> None:
+        self._spilling.write_to(folder)
+        self._can_spill = folder is not None
+        self._signals.append(SetLimit(self._limit, self._can_spill))
+
+    def _answer(self, signal: Spilled | Loaded) -> None:
+        self._signals.append(signal)
+
+    def _spill(self, action: Spill) -> None:
+        self._spilling.spill(action.task, self._runs[action.task.run].works[action.task.stage])
+
+    def _load(self, action: Load) -> None:
+        self._spilling.load(action.task, self._runs[action.task.run].works[action.task.stage])
 
     def _lease(self, number: int, held: list[Any]) -> None:
         for one in held:
@@ -520,6 +549,7 @@ class PoolDriver(Driver):
         return tuple(extent)
 
     def _joined(self, run: Running) -> None:
+        self.segments.keep(self._limit >> _SPARE)
         self._fill()
         self.pool.renew()
 
@@ -650,6 +680,7 @@ class PoolDriver(Driver):
             self._mail.clear()
             for run in list(self._runs.values()):
                 self._close(run, "cancelled", RunCancelled("the engine was closed"))
+            self._spilling.close()
             self.pool.close()
             self.segments.close()
             self._showing.close()
@@ -666,7 +697,7 @@ class PoolDriver(Driver):
             self._doomed.setdefault(number, []).extend(grants + self._leases[number])
         for known in (self._recalled, self._suspects, self._frozen):
             known.clear()
-        machine = Machine(self._limit, queue=self._ahead)
+        machine = Machine(self._limit, can_spill=self._can_spill, queue=self._ahead)
         self._given.clear()
         self._leases.clear()
         self._mail.clear()
