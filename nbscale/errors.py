@@ -6,11 +6,13 @@ decides::
     NbscaleError
      +- TaskMemoryError (MemoryError)    a task cannot fit in the memory given
      +- ResultTooLarge (MemoryError)     the result would not fit in the kernel
+     +- SpillFull (OSError)              no disk has room for what does not fit in memory
      +- SourceChanged (OSError)          a file changed between planning and reading
      +- WorkerLost                       a worker died and its task may not run again
      +- Stuck                            nothing can move any more; carries the state
      +- EngineError                      an engine was asked for something it cannot do
     RunCancelled (BaseException)         the run was stopped, by the user or with its kernel
+    MemoryNotice (UserWarning)           what should be known of memory, said once
     PlanNotice (UserWarning)             what was found while running changed the plan
 
 ``RunCancelled`` is no ``Exception``: like ``KeyboardInterrupt`` it must pass through the
@@ -27,12 +29,14 @@ from types import TracebackType
 __all__ = [
     "BadFrame",
     "EngineError",
+    "MemoryNotice",
     "NbscaleError",
     "PlanNotice",
     "RemoteError",
     "ResultTooLarge",
     "RunCancelled",
     "SourceChanged",
+    "SpillFull",
     "Stuck",
     "TaskMemoryError",
     "WorkerLost",
@@ -51,6 +55,10 @@ class TaskMemoryError(NbscaleError, MemoryError):
 
 class ResultTooLarge(NbscaleError, MemoryError):
     """The result would not fit in the kernel; the message names the alternatives."""
+
+
+class SpillFull(NbscaleError, OSError):
+    """Values do not fit in memory, and the disk has no room for them; the message says how much."""
 
 
 class SourceChanged(NbscaleError, OSError):
@@ -75,6 +83,10 @@ class BadFrame(NbscaleError):
 
 class RemoteError(NbscaleError):
     """A task raised something that cannot be brought to the kernel; the message carries its text."""
+
+
+class MemoryNotice(UserWarning):
+    """What should be known of the memory there is, such as that nothing can be spilled; said once."""
 
 
 class PlanNotice(UserWarning):

@@ -65,6 +65,7 @@ class Driver(abc.ABC):
     def __init__(self, loop: Loop, limit: int) -> None:
         self._loop = loop
         self._limit = limit
+        self._can_spill = False
         self._runs: dict[int, Running] = {}
         self._kept_back = FREE
         self._signals: collections.deque[Signal] = collections.deque()
@@ -203,7 +204,7 @@ class Driver(abc.ABC):
         self._runs[run.number] = run
         if limit is not None and limit != self._limit:
             self._limit = limit
-            self._signals.append(SetLimit(limit))
+            self._signals.append(SetLimit(limit, self._can_spill))
         run.begin()
         now, note = time.monotonic(), run.recording
         machine = self._machine

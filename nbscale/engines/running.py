@@ -10,7 +10,14 @@ from typing import Any, TypeAlias
 from nbscale.engines.base import Deliver, RunInfo, Take, Ticket
 from nbscale.engines.news import Wire
 from nbscale.engines.task import explain
-from nbscale.errors import NbscaleError, RunCancelled, Stuck, TaskMemoryError, WorkerLost
+from nbscale.errors import (
+    NbscaleError,
+    RunCancelled,
+    SpillFull,
+    Stuck,
+    TaskMemoryError,
+    WorkerLost,
+)
 from nbscale.events import Event, MemoryHeld, RunEnded, RunStarted, StageAdded, StageWithdrawn
 from nbscale.graph.job import Done, Failure, Grow, Job, Observation, Replan, Reply
 from nbscale.graph.stage import Stage
@@ -233,5 +240,5 @@ def _said(error: BaseException) -> str:
 
 
 _NAMED: Mapping[str, type[NbscaleError]] = {
-    kind.__name__: kind for kind in (TaskMemoryError, WorkerLost, Stuck)
+    kind.__name__: kind for kind in (SpillFull, TaskMemoryError, WorkerLost, Stuck)
 }

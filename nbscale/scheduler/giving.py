@@ -4,7 +4,8 @@ Progress is guaranteed by four rules. P1: a task gets its inputs and its memory 
 never waits for memory later. P2: what no running task reads can leave memory: spilled, or dropped
 and made again, at most twice. P3: with nothing running, what must leave leaves and the head runs
 even if its prediction does not fit; only if what it reads at once and what it is known to make
-exceed the limit does the run fail, before the task starts. P4: the head is overtaken only by tasks
+exceed the limit does the run fail, before the task starts, or if values that the disk did not take
+leave no room for that. P4: the head is overtaken only by tasks
 that free more than they make, or eight times.
 """
 
@@ -219,6 +220,10 @@ class Giving(Runs):
                 error = self._too_large(record, task, inputs, known)
                 self._begin_end(run, "failed", error, name)
                 return True
+            over = self.ledger.held + _to_load(absent) + known - self.ledger.limit
+            if self.disk_full and over > 0:
+                self._begin_end(run, "failed", self._no_room(over))
+                return True
         self.blocked = None
         self._go(run, record, task, peak, absent)
         return True
@@ -230,6 +235,13 @@ class Giving(Runs):
             f"{format_bytes(inputs)}{output} at once, but the memory limit is "
             f"{format_bytes(self.ledger.limit)}; use smaller partitions or chunks, or raise "
             "memory_limit"
+        )
+
+    def _no_room(self, over: int) -> str:
+        return (
+            f"SpillFull: values of {format_bytes(self.ledger.held)} cannot be written to disk, which "
+            f"is {format_bytes(over)} more than fits in the memory limit of "
+            f"{format_bytes(self.ledger.limit)}"
         )
 
     def _let_pass(self, blocked: TaskId) -> bool:

@@ -135,6 +135,8 @@ class Machine(Giving):
     def _open_run(self, signal: OpenRun) -> None:
         if signal.run in self.runs:
             raise ValueError(f"run {signal.run} is open already")
+        if not self.runs:
+            self.disk_full = False
         self.runs[signal.run] = RunRecord(signal.run)
         self.turn.append(signal.run)
 
@@ -440,6 +442,7 @@ class Machine(Giving):
         run.outside -= 1
         size = record.size[task]
         self.spilling -= size
+        self.disk_full = not signal.ok
         if signal.ok:
             move(record, task, SPILLED)
             self.ledger.held -= size

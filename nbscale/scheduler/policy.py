@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from nbscale.scheduler.ledger import Ledger, inputs_of
 from nbscale.scheduler.records import RunRecord, StageRecord
-from nbscale.scheduler.states import GONE, HELD, LOST, PARKED, READY
+from nbscale.scheduler.states import GONE, HELD, LOST, PARKED, READY, WAITING
 
 __all__ = [
     "MOST_DROPS",
@@ -41,6 +41,7 @@ _SMALLEST_SHARE: Final = 64
 
 _LOOK_AHEAD: Final = 8
 _MOST_READERS: Final = 32
+_LAST: Final = 4
 
 Victim: TypeAlias = tuple[float, int, int, int]
 """A value that could leave: position of what needs it next, run, stage, task."""
@@ -120,10 +121,29 @@ def _next_use(record: StageRecord, task: int) -> float:
     for w, reader in record.outs_of(task):
         for i in itertools.islice(w.readers(task), _MOST_READERS):
             if reader.state[i] <= PARKED and reader.position[i] < when:
-                when = reader.position[i]
+                when = min(when, _begins(reader, i))
     for w, reader in record.common_outs:
         if reader.undone and w.covers(task):
-            when = min(when, reader.position[0])
+            when = min(when, _begins(reader, 0))
+    return when
+
+
+def _begins(record: StageRecord, task: int) -> float:
+    """Position at which a task can begin: its own, or that of the last it waits for, if later.
+
+    A task that reads all of a stage stands beside the first of it, and begins after the last.
+    """
+    when = record.position[task]
+    if record.state[task] == WAITING:
+        for w, producer in record.ins:
+            for j in w.reads(task)[-_LAST:]:
+                if producer.state[j] <= PARKED:
+                    when = max(when, producer.position[j])
+        for w, producer in record.common_ins:
+            read = range(producer.n) if w.block is None else w.block
+            last = next(reversed(read), None)
+            if last is not None and producer.state[last] <= PARKED:
+                when = max(when, producer.position[last])
     return when
 
 

@@ -56,6 +56,8 @@ class Values:
         free memory.
     spilling
         Bytes on their way to the disk.
+    disk_full
+        The last value that was to be written to disk was not.
     evicted
         Some value has left memory that is still needed.
     anew
@@ -84,6 +86,7 @@ class Values:
         self.blocked: TaskId | None = None
         self.overtaken = 0
         self.spilling = 0
+        self.disk_full = False
         self.evicted = False
         self.anew: dict[TaskId, None] = {}
         self._patience = 0

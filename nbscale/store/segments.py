@@ -9,6 +9,10 @@ Extents are cut from the top and given back in any order; when the last one is g
 begins anew, with another generation. Who reads an extent compares the generation it was told with
 the segment's: a mistake in counting is a named error and never a wrong number. Large extents get a
 segment of their own. A segment has no name (memfd): it goes with the last process that holds it.
+
+Pages that were written to stay when their extents are gone, since new ones cost more than the copy
+into them; what there is of such pages beyond ``spare`` is given back to the system. Where extents that
+live lie between those that are gone, holes are punched: nobody but the dead looked there.
 """
 
 from __future__ import annotations
@@ -38,6 +42,8 @@ _ALIGN = 64
 
 _MOST_LENT = 128
 """Segments beyond which none is lent: one takes a descriptor, and its map another."""
+_PUNCHED = 64 << 10
+"""Bytes from which an extent that is gone is worth a hole."""
 
 
 class Extent(NamedTuple):
@@ -57,20 +63,81 @@ def make_segment(nbytes: int) -> int:
 
 
 class _Segment:
-    __slots__ = ("common", "fd", "generation", "live", "map", "nbytes", "number", "top")
+    """One segment.
+
+    Attributes
+    ----------
+    live
+        Reasons to keep it: extents, and those who hold them.
+    refs
+        Reasons to keep an extent, by its start, where there is more than one.
+    dead
+        What was given back of it and may have pages, as pairs of start and length.
+    top, high
+        Where the next extent begins; up to where there may be pages.
+    holes
+        Bytes below ``high`` that have no pages.
+    """
+
+    __slots__ = (
+        "common",
+        "dead",
+        "fd",
+        "generation",
+        "high",
+        "holes",
+        "live",
+        "map",
+        "nbytes",
+        "number",
+        "refs",
+        "top",
+    )
 
     def __init__(self, number: int, fd: int, nbytes: int, *, common: bool, generation: int) -> None:
         self.number, self.fd, self.nbytes, self.common = number, fd, nbytes, common
         self.map = mmap.mmap(fd, nbytes)
         self.generation = generation
         self.live = 0
-        self.top = _HEAD
+        self.refs: dict[int, int] = {}
+        self.dead: list[tuple[int, int]] = []
+        self.top = self.high = _HEAD
+        self.holes = 0
         _WORD.pack_into(self.map, 0, generation)
 
+    @property
+    def filled(self) -> int:
+        """Bytes that may have pages."""
+        return self.high - _HEAD - self.holes
+
     def begin_anew(self) -> None:
+        if self.holes:
+            self.punch_from(_HEAD)
         self.generation += 1
         self.top = _HEAD
+        self.dead.clear()
         _WORD.pack_into(self.map, 0, self.generation)
+
+    def punch_from(self, start: int) -> None:
+        """Give back every page behind a place."""
+        page = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+        if page < self.high:
+            self.map.madvise(mmap.MADV_REMOVE, page, self.nbytes - page)
+        if start == _HEAD:
+            self.holes = 0
+        self.high = start
+
+    def punch_dead(self) -> None:
+        """Give back the pages between the extents that live, and behind them."""
+        for start, room in self.dead:
+            first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+            last = (start + room) // mmap.PAGESIZE * mmap.PAGESIZE
+            if first < last:
+                self.map.madvise(mmap.MADV_REMOVE, first, last - first)
+                self.holes += last - first
+        self.dead.clear()
+        if self.high - self.top >= _PUNCHED:
+            self.punch_from(self.top)
 
 
 class Segments:
@@ -79,9 +146,16 @@ class Segments:
     Parameters
     ----------
     spare
-        Bytes of large segments that are kept for the next use.
+        Bytes of pages in which nothing lives that are kept for the next use.
     retired
         Called with the number of each segment that is closed for good.
+
+    Attributes
+    ----------
+    nbytes
+        Of all extents.
+    filled
+        Bytes that may have pages: at least what was written.
 
     Examples
     --------
@@ -99,10 +173,11 @@ class Segments:
         self._current: dict[bool, _Segment] = {}
         self._idle: list[_Segment] = []
         self._spares: list[_Segment] = []
-        self._spare = spare
+        self.spare = self._patience = spare
         self._retired = retired
         self._numbers = 0
         self.nbytes = 0
+        self.filled = 0
         _all.add(self)
 
     def __len__(self) -> int:
@@ -124,7 +199,11 @@ class Segments:
         start = segment.top
         segment.top += room
         segment.live += 1
+        if segment.top > segment.high:
+            self.filled += segment.top - segment.high
+            segment.high = segment.top
         self.nbytes += nbytes
+        self._tidy()
         return Extent(segment.number, start, nbytes, segment.generation)
 
     def adopt(self, number: int, fd: int, nbytes: int, *, lasting: bool = False) -> Extent:
@@ -147,35 +226,92 @@ class Segments:
             return extent
         segment = _Segment(number, fd, nbytes + _HEAD, common=False, generation=1)
         segment.top += nbytes
+        segment.high = segment.top
         segment.live = 1
         self._segments[number] = segment
         self.nbytes += nbytes
+        self.filled += nbytes
         return Extent(number, _HEAD, nbytes, 1)
 
     def shrink(self, extent: Extent, nbytes: int) -> Extent:
         """Give back what of an extent was not used."""
         segment = self._of(extent)
-        room = -(-extent.nbytes // _ALIGN) * _ALIGN
-        if segment.top == extent.start + room:
-            segment.top = extent.start + -(-nbytes // _ALIGN) * _ALIGN
+        end = extent.start + -(-extent.nbytes // _ALIGN) * _ALIGN
+        used = extent.start + -(-nbytes // _ALIGN) * _ALIGN
+        if segment.top == end:
+            segment.top = used
+        else:
+            self._died(segment, used, end - used)
         self.nbytes -= extent.nbytes - nbytes
         return extent._replace(nbytes=nbytes)
 
     def hold(self, extent: Extent) -> None:
         """Keep an extent for one reason more: ``release`` takes it back."""
-        self._of(extent).live += 1
+        segment = self._of(extent)
+        segment.live += 1
+        segment.refs[extent.start] = segment.refs.get(extent.start, 1) + 1
 
     def release(self, extent: Extent) -> None:
         """Undo one ``hold``."""
         segment = self._of(extent)
         segment.live -= 1
+        left = segment.refs.pop(extent.start, 1) - 1
         if not segment.live:
             self._emptied(segment)
+        elif left > 1:
+            segment.refs[extent.start] = left
+        elif not left:
+            self._died(segment, extent.start, -(-extent.nbytes // _ALIGN) * _ALIGN)
 
     def free(self, extent: Extent) -> None:
         """Give an extent back."""
+        self._of(extent)
         self.nbytes -= extent.nbytes
         self.release(extent)
+        self._tidy()
+
+    def keep(self, spare: int) -> None:
+        """Keep so many bytes of pages for the next use from now on."""
+        self.spare = self._patience = spare
+        self._tidy()
+
+    def trim(self, most: int) -> None:
+        """Give pages back to the system until those in which nothing lives have so many bytes."""
+        for segment in [*self._spares, *self._idle]:
+            if self.filled - self.nbytes <= most:
+                return
+            if segment.common:
+                self._punch(segment, whole=True)
+            else:
+                self._spares.remove(segment)
+                self._close(segment)
+        for segment in list(self._segments.values()):
+            if self.filled - self.nbytes <= most:
+                return
+            self._punch(segment, whole=not segment.live)
+
+    def _tidy(self) -> None:
+        """Give back what is too much; where that is not possible, not again at every extent."""
+        idle = self.filled - self.nbytes
+        if idle > self._patience:
+            self.trim(self.spare)
+            left = self.filled - self.nbytes
+            self._patience = self.spare if left <= self.spare else left + (COMMON >> 3)
+        elif idle <= self.spare:
+            self._patience = self.spare
+
+    def _punch(self, segment: _Segment, *, whole: bool) -> None:
+        self.filled -= segment.filled
+        if whole:
+            segment.punch_from(_HEAD)
+        else:
+            segment.punch_dead()
+        self.filled += segment.filled
+
+    def _died(self, segment: _Segment, start: int, room: int) -> None:
+        """Nobody looks at a part of a segment any more."""
+        if room >= _PUNCHED:
+            segment.dead.append((start, room))
 
     def view(self, extent: Extent) -> memoryview:
         """The bytes of an extent, shared with everybody; gone when the segment is."""
@@ -200,7 +336,7 @@ class Segments:
         if extent.nbytes < LARGE or len(self._segments) > _MOST_LENT:
             return memoryview(bytearray(self.view(extent)))
         made, view = _private(segment.fd, extent)
-        segment.live += 1
+        self.hold(extent)
         weakref.finalize(made, returned, extent).atexit = False
         return view
 
@@ -220,7 +356,7 @@ class Segments:
         self._current.clear()
         self._idle.clear()
         self._spares.clear()
-        self.nbytes = 0
+        self.nbytes = self.filled = 0
 
     def _of(self, extent: Extent) -> _Segment:
         segment = self._segments.get(extent.segment)
@@ -252,17 +388,18 @@ class Segments:
         return self._new(-(-room // step) * step, common=False)
 
     def _emptied(self, segment: _Segment) -> None:
+        self.filled -= segment.filled
         segment.begin_anew()
-        if segment.common:
-            if segment not in self._current.values():
-                self._idle.append(segment)
-            return
-        self._spares.append(segment)
-        while sum(s.nbytes for s in self._spares) > self._spare:
-            self._close(self._spares.pop(0))
+        self.filled += segment.filled
+        if not segment.common:
+            self._spares.append(segment)
+        elif segment not in self._current.values():
+            self._idle.append(segment)
+        self._tidy()
 
     def _close(self, segment: _Segment) -> None:
         del self._segments[segment.number]
+        self.filled -= segment.filled
         os.close(segment.fd)
         if self._retired is not None:
             self._retired(segment.number)

@@ -138,6 +138,52 @@ def test_a_segment_made_elsewhere(segments):
     assert len(segments) == 0
 
 
+def pages(segments):
+    """Bytes of pages there really are."""
+    return sum(512 * os.fstat(s.fd).st_blocks for s in segments._segments.values())
+
+
+@pytest.mark.parametrize("nbytes", [1 << 20, 2 * LARGE])
+def test_what_is_gone_is_given_back_to_the_system(nbytes):
+    segments = Segments(spare=1 << 20)
+    extents = [segments.grant(nbytes) for _ in range(20)]
+    for extent in extents:
+        segments.view(extent)[:] = b"a" * nbytes
+    assert pages(segments) >= 20 * nbytes
+    for at, extent in enumerate(extents):
+        if at % 3:
+            segments.free(extent)
+    left = extents[::3]
+    assert pages(segments) <= len(left) * nbytes + COMMON // 8 + (1 << 20)
+    assert segments.filled >= pages(segments) - 4096 * len(segments._segments)
+    segments.trim(0)
+    assert pages(segments) <= len(left) * (nbytes + 2 * 4096) + 4096 * len(segments._segments)
+    assert all(bytes(segments.view(extent)) == b"a" * nbytes for extent in left)
+    for extent in left:
+        segments.free(extent)
+    segments.trim(0)
+    assert pages(segments) <= 4096 * len(segments._segments)
+    assert segments.filled == 0
+    segments.close()
+
+
+def test_what_is_held_keeps_its_pages():
+    segments = Segments(spare=0)
+    held, other = segments.grant(1 << 20), segments.grant(1 << 20)
+    segments.view(held)[:] = b"a" * (1 << 20)
+    segments.hold(held)
+    segments.hold(held)
+    segments.free(held)
+    segments.release(held)
+    segments.trim(0)
+    assert bytes(segments.view(held)) == b"a" * (1 << 20)
+    segments.release(held)
+    segments.trim(0)
+    assert pages(segments) <= 2 * 4096
+    segments.free(other)
+    segments.close()
+
+
 def mark(segments, extent, byte):
     view = segments.view(extent)
     if len(view):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from nbscale import config
 from nbscale.engines import limits, loop
 from nbscale.engines.base import (
     Capabilities,
@@ -26,11 +30,12 @@ from nbscale.engines.local.driving import PoolDriver
 from nbscale.engines.news import wire
 from nbscale.engines.running import Running
 from nbscale.engines.serve import serve
-from nbscale.errors import EngineError
+from nbscale.errors import EngineError, MemoryNotice
 from nbscale.events import Observer
 from nbscale.graph.job import Job
 from nbscale.store.base import KernelStore, Ref
 from nbscale.store.shared import held, trim
+from nbscale.store.spill import find_folder
 
 __all__ = ["LocalEngine"]
 
@@ -62,6 +67,7 @@ class LocalEngine(Engine):
         self._driver: PoolDriver | None = None
         self._scaled: int | None = None
         self._count = 0  # workers that the driver was told of
+        self._folder: Path | None = None
         self._pid = os.getpid()
 
     def __reduce__(self) -> Any:
@@ -90,7 +96,7 @@ class LocalEngine(Engine):
         if os.getpid() != self._pid:
             return  # they are another's, and the lock may be held by a thread that is not here
         with self._lock:
-            driver, self._driver = self._driver, None
+            driver, self._driver, self._folder = self._driver, None, None
         if driver is None:
             return
         atexit.unregister(self.close)
@@ -122,6 +128,10 @@ class LocalEngine(Engine):
             if count != self._count:
                 self._count = count
                 driver.scale(count)
+        folder = _spill_folder(config.get().spill_folder)
+        if folder != self._folder:
+            self._folder = folder
+            driver.spill_to(folder)
         budget = limits.budget()
         trim(budget // 8)
         limit = max(1, budget - held())
@@ -140,3 +150,17 @@ class LocalEngine(Engine):
             self._scaled = self._count = n
             if self._driver is not None:
                 self._driver.scale(n)
+
+
+@functools.lru_cache(maxsize=8)
+def _spill_folder(setting: str | None) -> Path | None:
+    """Where values go that do not fit in memory; says once that there is no such place."""
+    folder = find_folder(setting)
+    if folder is None:
+        warnings.warn(
+            "there is no disk to write values to that do not fit in memory: they are made again when "
+            "they are needed. Name a folder of a disk with config.set(spill_folder=...)",
+            MemoryNotice,
+            stacklevel=2,
+        )
+    return folder

@@ -9,6 +9,7 @@ import pickle
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from nbscale.engines import failure
@@ -16,6 +17,7 @@ from nbscale.engines.driver import Driver
 from nbscale.engines.local.pool import Pool
 from nbscale.engines.local.remote import Remote
 from nbscale.engines.local.showing import Showing
+from nbscale.engines.local.spilling import Spilling
 from nbscale.engines.local.worker import INLINE
 from nbscale.engines.loop import Loop
 from nbscale.engines.running import Running
@@ -33,8 +35,13 @@ from nbscale.scheduler.protocol import (
     Frozen,
     Grown,
     Kill,
+    Load,
+    Loaded,
     Run,
+    SetLimit,
     SetQueue,
+    Spill,
+    Spilled,
     Stop,
     Stopped,
     Substitute,
@@ -76,8 +83,8 @@ _FORGET = 0.02
 _BLOB = 64 << 10
 """Bytes up to which a program travels in a message."""
 
-_SPARE = 512 << 20
-"""Bytes of large segments that are kept for the next use, at most a sixteenth of the limit."""
+_SPARE = 4
+"""Powers of two: that part of the limit is kept of pages in which nothing lives."""
 
 _named = tuple.__new__  # half the time of the constructor of a named tuple
 
@@ -135,9 +142,10 @@ class PoolDriver(Driver):
             self._broken,
             self._renewed,
         )
-        self.segments = Segments(min(_SPARE, limit // 16), self._retired)
+        self.segments = Segments(limit >> _SPARE, self._retired)
         post = functools.partial(loop.post, self._guarded)
         self._returned = functools.partial(post, self.segments.take_back)
+        self._spilling = Spilling(self.segments, self._answer, post)
         self._showing = Showing(self.pool.show, self._retired, post)
         self._wanted = workers
         self._keys = itertools.count(1)
@@ -158,7 +166,12 @@ class PoolDriver(Driver):
         self._frozen: set[int] = set()
         self._waiting_since: float | None = None  # for the first worker to be ready
         super().__init__(loop, limit)
-        self._perform = {**self._perform, Kill: lambda action: self._kill(action.worker)}
+        self._perform = {
+            **self._perform,
+            Kill: lambda action: self._kill(action.worker),
+            Spill: self._spill,
+            Load: self._load,
+        }
 
     # From any thread ------------------------------------------------------------------------
 
@@ -173,6 +186,10 @@ class PoolDriver(Driver):
     def scale(self, workers: int) -> None:
         """Change how many processes run tasks."""
         self._loop.post(self._guarded, self._scale, workers)
+
+    def spill_to(self, folder: Path | None) -> None:
+        """Write values to a folder that do not fit in memory, or to none, from now on."""
+        self._loop.post(self._guarded, self._spill_to, folder)
 
     # The way in and out ---------------------------------------------------------------------
 
@@ -266,7 +283,7 @@ class PoolDriver(Driver):
         return self.segments.grant(int(expected * 1.1) + 4096, lasting=remote.is_lasting)
 
     def _is_idle(self) -> bool:
-        return not self._busy and not self.pool.starting
+        return not (self._busy or self.pool.starting or self._spilling.under_way)
 
     def _heard(self, number: int, messages: list[Any]) -> None:
         self._guarded(self._hear, number, messages)
@@ -482,6 +499,9 @@ class PoolDriver(Driver):
     def _end(self, action: End) -> None:
         if action.task is not None:
             self._name_cause(action.task, action.error)
+        run = self._runs[action.run]
+        if action.error.startswith("SpillFull") and run.failure is None:
+            run.failure = self._spilling.full(action.error)
         super()._end(action)
         self._restarts = 0
         for at in [at for at in self._causes if at.run == action.run]:
@@ -516,6 +536,20 @@ class PoolDriver(Driver):
             run.works[stage].give(task)
         except BaseException as error:  # noqa: BLE001 - such as: there is no room for it
             self._fail(run, error)
+
+    def _spill_to(self, folder: Path | None) -> None:
+        self._spilling.write_to(folder)
+        self._can_spill = folder is not None
+        self._signals.append(SetLimit(self._limit, self._can_spill))
+
+    def _answer(self, signal: Spilled | Loaded) -> None:
+        self._signals.append(signal)
+
+    def _spill(self, action: Spill) -> None:
+        self._spilling.spill(action.task, self._runs[action.task.run].works[action.task.stage])
+
+    def _load(self, action: Load) -> None:
+        self._spilling.load(action.task, self._runs[action.task.run].works[action.task.stage])
 
     def _lease(self, number: int, held: list[Any]) -> None:
         for one in held:
@@ -564,6 +598,7 @@ class PoolDriver(Driver):
         return tuple(extent)
 
     def _joined(self, run: Running) -> None:
+        self.segments.keep(self._limit >> _SPARE)
         self._fill()
         self.pool.renew()
 
@@ -699,6 +734,7 @@ class PoolDriver(Driver):
             self._mail.clear()
             for run in list(self._runs.values()):
                 self._close(run, "cancelled", RunCancelled("the engine was closed"))
+            self._spilling.close()
             self.pool.close()
             self.segments.close()
             self._showing.close()
@@ -715,7 +751,7 @@ class PoolDriver(Driver):
             self._doomed.setdefault(number, []).extend(grants + self._leases[number])
         for known in (self._recalled, self._suspects, self._frozen):
             known.clear()
-        machine = Machine(self._limit, queue=self._ahead)
+        machine = Machine(self._limit, can_spill=self._can_spill, queue=self._ahead)
         self._given.clear()
         self._leases.clear()
         self._mail.clear()

@@ -5,7 +5,8 @@ The value of a task is kept as a **handle**, made by the worker that ran it:
 - ``bytes``: the value, pickled, when it is small;
 - ``[bytes, ...]``: the pieces of a small value whose readers want one each;
 - ``(segment, start, nbytes, generation)``: an extent of shared memory that holds the value;
-- ``(segment, start, nbytes, generation, True)``: one that holds pieces.
+- ``(segment, start, nbytes, generation, True)``: one that holds pieces;
+- ``OnDisk``: it has left memory.
 
 A task gets **references**: a handle as it is, the bytes of a piece, an extent and the number of a
 piece in it, or ``(handle, piece)`` when the value was not kept in pieces.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from nbscale.engines.base import Take
 from nbscale.engines.news import Wire
@@ -24,11 +25,19 @@ from nbscale.engines.task import index_of, is_straight, reads_of, sizes_of
 from nbscale.graph.stage import Edge, Stage
 from nbscale.store.codec import decode, decode_pieces
 from nbscale.store.segments import Extent, Segments
+from nbscale.store.spill import SpillFile
 
-__all__ = ["Handle", "Remote"]
+__all__ = ["Handle", "OnDisk", "Remote"]
 
 Handle: TypeAlias = Any
 """See above."""
+
+
+class OnDisk(NamedTuple):
+    """A value that was spilled: its file, and whether it holds pieces."""
+
+    file: SpillFile
+    pieces: bool
 
 
 class Remote:
