@@ -18,7 +18,16 @@ from typing import Any, TypeAlias
 
 from nbscale.record import record
 
-__all__ = ["Encoded", "decode", "decode_piece", "decode_pieces", "dumps", "encode", "encode_pieces"]
+__all__ = [
+    "Encoded",
+    "decode",
+    "decode_piece",
+    "decode_pieces",
+    "dumps",
+    "encode",
+    "encode_pieces",
+    "piece_starts",
+]
 
 Dumps: TypeAlias = Callable[..., bytes]
 """Like ``pickle.dumps``: takes ``protocol`` and ``buffer_callback``."""
@@ -142,6 +151,12 @@ def decode_pieces(data: memoryview) -> list[Any]:
     """All values of bytes made by ``encode_pieces``."""
     (n,) = _WORD.unpack_from(data)
     return [decode_piece(data, piece) for piece in range(n)]
+
+
+def piece_starts(data: memoryview) -> tuple[int, ...]:
+    """Where each piece begins in bytes made by ``encode_pieces``, and where the last one ends."""
+    (n,) = _WORD.unpack_from(data)
+    return struct.unpack_from(f"<{n + 1}Q", data, _WORD.size)
 
 
 def _aligned(offset: int) -> int:
