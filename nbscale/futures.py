@@ -119,20 +119,19 @@ class Future(concurrent.futures.Future[Any]):
     their own.
     """
 
-    batch: _Batch | None = None
-    kept: Kept | None = None
-    argument: Argument | None = None
-    once = False
-    what = ""
-    run = 0
-    """The run that makes the call, once it was handed over."""
-    call = 0
-    """Which call of that run it is."""
-    _trace: TracebackType | None = None
+    # There may be many that wait, and slots take least.
+    __slots__ = ("_trace", "argument", "batch", "call", "kept", "once", "run", "what")
 
     def __init__(self) -> None:
         super().__init__()
         self._condition = _Gate()  # type: ignore[assignment]
+        self.batch: _Batch | None = None
+        self.kept: Kept | None = None
+        self.argument: Argument | None = None
+        self.what = ""
+        self.run = self.call = 0  # which call of which run it is, once it was handed over
+        self.once = False
+        self._trace: TracebackType | None = None
 
     @classmethod
     def of(cls, kept: Kept, what: str) -> Future:

@@ -37,8 +37,8 @@ from nbscale.scheduler.states import (
 
 __all__ = ["Checker", "validate"]
 
-_Edge: TypeAlias = tuple[int, bool, list[Sequence[int]]]
-"""The producer, whether all tasks read the same, and what each task reads."""
+_Edge: TypeAlias = tuple[int, bool, list[Sequence[int]], bool]
+"""The producer, whether all tasks read the same, what each task reads, and whether in pieces."""
 
 _IN_MEMORY = (HELD, SPILLING, LOADING)
 
@@ -75,7 +75,7 @@ class Checker:
             reads: list[Sequence[int]] = [
                 [int(j) for j in stage.reads(t, edge, producer)] for t in range(record.n)
             ]
-            found.append((edge.producer, common, reads))
+            found.append((edge.producer, common, reads, edge.pieces))
         self._reads[id(stage)] = (stage, found)
         return found
 
@@ -84,7 +84,7 @@ class Checker:
     def _check_run(self, run: RunRecord) -> None:
         uses: list[list[int]] = [[0] * record.n for record in run.stages]
         for record in run.stages:
-            for producer, common, reads in self._edges(run, record):
+            for producer, common, reads, _ in self._edges(run, record):
                 if not common:
                     for task, state in enumerate(record.state):
                         if state <= PARKED:
@@ -117,7 +117,7 @@ class Checker:
         nbytes = sum(record.size.values())
         _check(record.nbytes == nbytes, where, "bytes", record.nbytes, nbytes)
         slot = 0
-        for number, common, reads in self._edges(run, record):
+        for number, common, reads, _ in self._edges(run, record):
             if common:
                 producer = run.stages[number]
                 block = reads[0] if record.n else []
@@ -144,13 +144,15 @@ class Checker:
         if state <= PARKED:
             pending = sum(
                 not exists(run.stages[number].state[j])
-                for number, common, reads in self._edges(run, record)
+                for number, common, reads, _ in self._edges(run, record)
                 if not common
                 for j in reads[task]
             )
             if state in (WAITING, PARKED):
                 if record.pending[task] != pending:
                     _fail(run, record, task, f"waits for {record.pending[task]}, not {pending}")
+            elif state == RUNNING and any(edge.pieces for edge in record.stage.edges):
+                pass  # a piece may be read from a file that was found broken meanwhile
             elif pending or record.closed:
                 _fail(run, record, task, "has inputs that do not exist")
             if state == WAITING and not pending and not record.closed:
@@ -166,10 +168,16 @@ class Checker:
             record = run.stages[name.stage]
             fetching = record.state[name.task] == FETCHING
             missing = set()
-            for producer, _, reads in self._edges(run, record):
+            for producer, _, reads, pieces in self._edges(run, record):
+                there: tuple[int, ...] = (HELD,)
+                if run.stages[producer].pieces:
+                    there = (HELD, SPILLED)
+                if pieces and not fetching:
+                    # It may read from a file that was found broken or brought back meanwhile.
+                    there = tuple(s for s in range(len(STATES)) if s != SPILLING)
                 for j in reads[name.task]:
                     state = run.stages[producer].state[j]
-                    if state != HELD:
+                    if state not in there:
                         missing.add((producer, j))
                         if not fetching or state not in (LOADING, SPILLING):
                             _fail(run, record, name.task, f"P1: reads {producer}, {j}: {state}")

@@ -44,6 +44,7 @@ from nbscale.scheduler.protocol import (
     TaskId,
     TasksDone,
     Thawed,
+    Unreadable,
     WorkerJoined,
     WorkerLeft,
 )
@@ -59,6 +60,7 @@ from nbscale.scheduler.states import (
     RUNNING,
     SPILLED,
     SPILLING,
+    WAITING,
     exists,
     move,
 )
@@ -236,10 +238,20 @@ class Machine(Giving):
     def _ready_again(self, run: RunRecord, record: StageRecord, task: int) -> None:
         """A task that was given out is to be given out anew, if it is still needed."""
         move(record, task, READY)
-        if record.is_needed(task):
-            run.push(record, task)
-        else:
+        if not record.is_needed(task):
             self._let_go(run, record, task)
+        elif self.evicted and self._waits(record, task):
+            move(record, task, WAITING)
+        else:
+            run.push(record, task)
+
+    def _waits(self, record: StageRecord, task: int) -> bool:
+        """Whether what a task reads is being made again: its pieces could not be read from disk."""
+        pending = sum(
+            not exists(producer.state[j]) for w, producer in record.ins for j in w.reads(task)
+        )
+        record.pending[task] = pending
+        return bool(pending or record.closed)
 
     def _blame(self, task: TaskId) -> None:
         """A worker was lost with a task on it."""
@@ -451,7 +463,7 @@ class Machine(Giving):
             record.stuck[task] = None
         if self._is_over(run, record, task):
             return
-        if not signal.ok:
+        if not signal.ok or (record.pieces and not record.pinned):
             self._arrived(run, record, task)
         elif signal.task in self.awaited or record.pinned:
             self._load(run, record, task)
@@ -482,6 +494,18 @@ class Machine(Giving):
         if record.pinned:
             self._again(run, record, task)
 
+    def _unreadable(self, signal: Unreadable) -> None:
+        run, record, task = self._value(signal.task)
+        if run is None or record is None or run.outcome or record.state[task] != SPILLED:
+            return
+        move(record, task, LOST)
+        record.stuck[task] = None
+        for name in [n for n in self.fetching if n.run == run.number]:
+            reader = run.stages[name.stage]
+            if (record, task) in reader.absent_inputs(name.task):
+                self._unfetch(run, reader, name.task)
+                run.push(reader, name.task)
+
     def _value(self, name: TaskId) -> tuple[RunRecord | None, StageRecord | None, int]:
         run = self.runs.get(name.run)
         return run, None if run is None else run.stages[name.stage], name.task
@@ -498,7 +522,7 @@ class Machine(Giving):
         return True
 
     def _arrived(self, run: RunRecord, record: StageRecord, task: int) -> None:
-        """A value is in memory again."""
+        """A value is again where its readers find it."""
         for reader in self.awaited.pop(record.name(run.number, task), []):
             fetch = self.fetching.get(reader)
             if fetch is not None:
@@ -522,6 +546,7 @@ _HANDLERS: Final[dict[type, Callable[[Machine, Any], None]]] = {
     Thawed: Machine._thawed,  # noqa: SLF001
     Spilled: Machine._spilled,  # noqa: SLF001
     Loaded: Machine._loaded,  # noqa: SLF001
+    Unreadable: Machine._unreadable,  # noqa: SLF001
     Cancel: Machine._cancel,  # noqa: SLF001
     Fail: Machine._fail,  # noqa: SLF001
     CloseRun: Machine._cancel,  # noqa: SLF001

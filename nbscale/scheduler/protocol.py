@@ -39,6 +39,7 @@ __all__ = [
     "TaskId",
     "TasksDone",
     "Thawed",
+    "Unreadable",
     "WorkerJoined",
     "WorkerLeft",
 ]
@@ -177,6 +178,16 @@ class Loaded:
 
 
 @record
+class Unreadable:
+    """A value on disk cannot be read by a task that reads a piece of it: it must be made again.
+
+    ``Stopped`` of that task follows. Others that read it at the same time may be stopped as well.
+    """
+
+    task: TaskId
+
+
+@record
 class Cancel:
     """Stop a run."""
 
@@ -228,6 +239,7 @@ Signal: TypeAlias = (
     | Thawed
     | Spilled
     | Loaded
+    | Unreadable
     | Cancel
     | Fail
     | CloseRun
@@ -241,7 +253,10 @@ Signal: TypeAlias = (
 
 @record
 class Run:
-    """Give a task to a worker; its inputs are in memory and stay there until it ends."""
+    """Give a task to a worker; its inputs are in memory and stay there until it ends.
+
+    Of a value that is on disk and read in pieces only (``Edge.pieces``), it reads its piece there.
+    """
 
     worker: int
     task: TaskId

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from nbscale.graph.stage import Stage
 from nbscale.scheduler.protocol import TaskId
-from nbscale.scheduler.states import HELD, READY
+from nbscale.scheduler.states import HELD, READY, SPILLED
 from nbscale.scheduler.wiring import Wire
 
 __all__ = ["Entry", "Fetch", "Link", "RunRecord", "StageRecord", "Watched", "WorkerRecord"]
@@ -75,8 +75,9 @@ class StageRecord:
         Its values may be dropped and made again: no user's code takes part.
     delivered
         For a result: 1 for tasks that were delivered.
-    simple, reads
-        A value is needed exactly as long as it has uses; its tasks read something.
+    simple, reads, pieces
+        A value is needed exactly as long as it has uses; its tasks read something; its readers read
+        pieces of its values, which they find on disk, too.
     watches
         What the job asked to be told.
     known, out, scratch
@@ -119,6 +120,7 @@ class StageRecord:
     pinned: bool = False
     simple: bool = False
     reads: bool = False
+    pieces: bool = False
     watches: list[Watched] = dataclasses.field(default_factory=list)
     known: int = 0
     out: int = 0
@@ -143,6 +145,8 @@ class StageRecord:
         """Find out what need not be looked at for each task."""
         self.simple = not self.keep and self.delivered is None and not self.common_outs
         self.reads = bool(self.ins or self.common_ins)
+        outs = self.outs + self.common_outs
+        self.pieces = bool(outs) and all(w.pieces for w, _ in outs)
 
     def is_needed(self, task: int) -> bool:
         """Whether somebody wants a value: to keep it, to have it delivered, or to read it."""
@@ -170,12 +174,13 @@ class StageRecord:
         return None
 
     def absent_inputs(self, task: int) -> list[tuple[StageRecord, int]]:
-        """Values a ready task reads that exist but are not in memory, each once."""
+        """Values a ready task reads that exist but are not where it can read them, each once."""
         found: dict[tuple[int, int], StageRecord] = {}
         for w, producer in self.ins + self.common_ins:
             if producer.absent:
+                there = (HELD, SPILLED) if producer.pieces else (HELD,)
                 for j in w.numbers(task, producer.n):
-                    if producer.state[j] != HELD:
+                    if producer.state[j] not in there:
                         found[producer.number, j] = producer
         return [(producer, j) for (_, j), producer in found.items()]
 

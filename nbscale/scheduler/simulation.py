@@ -46,6 +46,7 @@ from nbscale.scheduler.protocol import (
     TaskId,
     TasksDone,
     Thawed,
+    Unreadable,
     WorkerJoined,
     WorkerLeft,
 )
@@ -188,6 +189,7 @@ class Simulation:
         self._begun: set[TaskId] = set()  # of those that are to be run once
         self._waiting: list[TaskDone] = []  # news of a worker that wait for more of it
         self._together: tuple[TaskId, ...] = ()  # of the signal being handled
+        self._broken: set[TaskId] = set()  # on disk, and not to be read; asked for membership only
         for _ in range(workers):
             self._join()
 
@@ -370,15 +372,46 @@ class Simulation:
         told = worker.told and worker.tasks and worker.tasks[0] in worker.told
         task = self._turn_over(worker, turn)
         if task is not None:
+            if not told and self._in_pieces(task):
+                yield from self._news()
+                broken = self._broken_inputs(task)
+                yield from map(Unreadable, broken)
+                if broken:
+                    yield Stopped(worker.number, task)
+                    return
             if not told:
                 self._check_inputs(task, worker)
             if task in self.store:
                 yield from self._news()  # another was first: its value may go because of these
             yield self._finished(worker, task)
 
+    def _in_pieces(self, task: TaskId) -> list[TaskId]:
+        """What a task reads of which it takes its piece from wherever it lies."""
+        stage = self._stage(task)
+        return [
+            TaskId(task.run, edge.producer, int(j))
+            for edge in stage.edges
+            if edge.pieces
+            for j in stage.reads(task.task, edge, self.runs[task.run].stages[edge.producer])
+        ]
+
+    def _broken_inputs(self, task: TaskId) -> list[TaskId]:
+        """Values whose pieces a task finds that it cannot read, some of them since just now."""
+        found = []
+        for value in self._in_pieces(task):
+            place, _ = self.store.get(value, (_DISK, 0))
+            if value not in self.store:
+                found.append(value)
+            elif place == _DISK and self.random.random() < self.faults.load:
+                del self.store[value]
+                self._broken.add(value)
+                found.append(value)
+        return found
+
     def _finished(self, worker: _Worker, task: TaskId) -> Signal:
         nbytes = int(self.nbytes(self._stage(task), task.task))
         if task not in self.store:
+            self._broken.discard(task)
             self.store[task] = (_MEMORY, nbytes)
             self._hold(nbytes)
         return TaskDone(worker.number, task, nbytes)
@@ -483,6 +516,8 @@ class Simulation:
             producer = self.runs[task.run].stages[edge.producer]
             for j in stage.reads(task.task, edge, producer):
                 value = self.store.get(TaskId(task.run, edge.producer, int(j)))
+                if edge.pieces and value is not None:
+                    continue  # it takes its piece from wherever that lies
                 if value is None or value[0] != _MEMORY:
                     raise Broken(f"{task} runs, but stage {edge.producer}, task {j} is {value}")
 
@@ -492,6 +527,8 @@ class Simulation:
         self.store[action.task] = (_MEMORY, 0)
 
     def _do_drop(self, action: Drop) -> None:
+        if action.task in self._broken:
+            return
         if action.task not in self.store:
             raise Broken(f"{action}: there is no such value")
         place, nbytes = self.store.pop(action.task)

@@ -21,7 +21,8 @@ A task and its value share one state::
 
 A value *exists* in HELD, SPILLING, SPILLED, LOADING and LOST: a task that reads it may be ready. Only
 when such a task is about to start are values on disk loaded and lost ones made again, so nothing
-is brought back before somebody can use it. A task is *done* when its value exists or is gone.
+is brought back before somebody can use it. A value that is read in pieces only stays on disk: its readers
+take their pieces from there. A task is *done* when its value exists or is gone.
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ TRANSITIONS: Final[dict[tuple[int, int], tuple[int, int, int]]] = {
     (SPILLED, LOADING): (0, 0, 0),
     (LOADING, HELD): (0, -1, 0),
     (LOADING, LOST): (0, 0, 0),
+    (SPILLED, LOST): (0, 0, 0),
     (HELD, LOST): (0, 1, 0),
     (LOST, WAITING): (1, -1, 0),
     (GONE, WAITING): (1, 0, 0),

@@ -27,6 +27,7 @@ __all__ = [
     "encode",
     "encode_pieces",
     "join",
+    "piece_starts",
     "split",
 ]
 
@@ -161,6 +162,12 @@ def decode_pieces(data: memoryview) -> list[Any]:
     """All values of bytes made by ``encode_pieces``."""
     (n,) = _WORD.unpack_from(data)
     return [decode_piece(data, piece) for piece in range(n)]
+
+
+def piece_starts(data: memoryview) -> tuple[int, ...]:
+    """Where each piece begins in bytes made by ``encode_pieces``, and where the last one ends."""
+    (n,) = _WORD.unpack_from(data)
+    return struct.unpack_from(f"<{n + 1}Q", data, _WORD.size)
 
 
 def _aligned(offset: int) -> int:

@@ -2,8 +2,9 @@
 
 ::
 
-    write(bytes) ──> file of a real disk, unlinked ──> SpillFile ──> read_into(memory): the same bytes,
-                                                                    or an error, never others
+    write(bytes) ──> file of a real disk, unlinked ──> SpillFile ─┬> read_into(memory): the same bytes,
+                                                                  │  or an error, never others
+                             its descriptor, to other processes ──┴> read_span(one piece): likewise
 
 Only on a disk: what lies in a tmpfs lies in memory. What was written leaves the system's cache of
 pages, too, which counts as this container's memory.
@@ -13,17 +14,27 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import tempfile
 import weakref
 import zlib
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nbscale.errors import SpillFull
 from nbscale.units import format_bytes
 
-__all__ = ["Spill", "SpillDamaged", "SpillFile", "SpillStopped", "find_folder", "is_in_memory"]
+__all__ = [
+    "Spill",
+    "SpillDamaged",
+    "SpillFile",
+    "SpillStopped",
+    "find_folder",
+    "is_in_memory",
+    "read_span",
+]
 
 _BLOCK = 4 << 20
 """Bytes between two looks at whether to go on."""
@@ -49,15 +60,29 @@ class SpillFile:
 
     Attributes
     ----------
+    name
+        What others know it by: never used again in this process.
     nbytes
         Of it.
     """
 
-    __slots__ = ("__weakref__", "_checksum", "_fd", "nbytes")
+    __slots__ = ("__weakref__", "_ends", "_fd", "_sums", "name", "nbytes")
 
-    def __init__(self, fd: int, nbytes: int, checksum: int) -> None:
-        self._fd, self.nbytes, self._checksum = fd, nbytes, checksum
+    def __init__(self, fd: int, ends: array[int], sums: array[int]) -> None:
+        self.name = next(_names)
+        self._fd, self._ends, self._sums = fd, ends, sums
+        self.nbytes = ends[-1]
         _open.add(self)
+
+    @property
+    def fd(self) -> int:
+        """Its descriptor."""
+        return self._fd
+
+    def span(self, number: int) -> tuple[tuple[int, int], int]:
+        """Where a part begins, how many bytes it has, and their checksum: for ``read_span``."""
+        start = self._ends[number - 1] if number else 0
+        return (start, self._ends[number] - start), self._sums[number]
 
     def read_into(self, target: memoryview, wanted: Callable[[], bool] = lambda: True) -> None:
         """Bring the bytes back.
@@ -78,19 +103,11 @@ class SpillFile:
         SpillStopped
             They are not wanted any more.
         """
-        done = checksum = 0
-        while done < self.nbytes:
-            if not wanted():
-                raise SpillStopped
-            block = target[done : done + _BLOCK]
-            got = os.preadv(self._fd, [block], done)
-            if not got:
-                raise SpillDamaged(f"a spilled value has {done} bytes instead of {self.nbytes}")
-            checksum = zlib.crc32(block[:got], checksum)
-            done += got
-        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        if checksum != self._checksum:
-            raise SpillDamaged(f"a spilled value of {self.nbytes} bytes is not what was written")
+        _read(self._fd, 0, target, wanted)
+        start = 0
+        for end, checksum in zip(self._ends, self._sums, strict=True):
+            _check(target[start:end], checksum)
+            start = end
 
     def close(self) -> None:
         """Give its room on the disk back; nobody may be reading it."""
@@ -130,13 +147,20 @@ class Spill:
             0, disk.f_bavail * disk.f_frsize - max(_SPARED, disk.f_blocks * disk.f_frsize // 100)
         )
 
-    def write(self, data: memoryview, wanted: Callable[[], bool] = lambda: True) -> SpillFile:
+    def write(
+        self,
+        data: memoryview,
+        wanted: Callable[[], bool] = lambda: True,
+        ends: Sequence[int] = (),
+    ) -> SpillFile:
         """Write bytes, and have them leave the cache of pages. Costs as much as the disk does.
 
         Parameters
         ----------
         data
             Bytes that nobody changes meanwhile.
+        ends
+            Where parts end that are to be read by themselves; the rest is one more.
         wanted
             Asked again and again; False stops it.
 
@@ -155,7 +179,7 @@ class Spill:
             raise self._full(nbytes, free)
         fd = _unnamed(self.folder)
         try:
-            checksum = self._fill(fd, data, wanted)
+            _write(fd, data, wanted)
             # Only what is on the disk can leave the cache.
             os.fdatasync(fd)
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -167,24 +191,67 @@ class Spill:
         except BaseException:
             os.close(fd)
             raise
-        return SpillFile(fd, nbytes, checksum)
-
-    def _fill(self, fd: int, data: memoryview, wanted: Callable[[], bool]) -> int:
-        done = checksum = 0
-        while done < len(data):
-            if not wanted():
-                raise SpillStopped
-            block = data[done : done + _BLOCK]
-            put = os.pwrite(fd, block, done)
-            checksum = zlib.crc32(block[:put], checksum)
-            done += put
-        return checksum
+        return _summed(fd, data, ends)
 
     def _full(self, nbytes: int, free: int) -> SpillFull:
         return SpillFull(
             f"{self.folder} needs {format_bytes(nbytes)}, has {format_bytes(free)}. Make room, name "
             "another folder with config.set(spill_folder=...), or raise memory_limit"
         )
+
+
+def read_span(fd: int, span: tuple[int, int], checksum: int) -> memoryview:
+    """One part of a file (see ``SpillFile.span``), in memory of the caller's own.
+
+    Raises
+    ------
+    SpillDamaged
+        It is not what was written.
+    OSError
+        It cannot be read.
+    """
+    start, nbytes = span
+    found = memoryview(bytearray(nbytes))
+    _read(fd, start, found, lambda: True)
+    _check(found, checksum)
+    return found
+
+
+def _read(fd: int, start: int, target: memoryview, wanted: Callable[[], bool]) -> None:
+    done = 0
+    while done < len(target):
+        if not wanted():
+            raise SpillStopped
+        got = os.preadv(fd, [target[done : done + _BLOCK]], start + done)
+        if not got:
+            raise SpillDamaged(f"a spilled value ends at byte {start + done}")
+        done += got
+    os.posix_fadvise(fd, start, len(target), os.POSIX_FADV_DONTNEED)
+
+
+def _check(data: memoryview, checksum: int) -> None:
+    if zlib.crc32(data) != checksum:
+        raise SpillDamaged(f"{len(data)} bytes of a spilled value are not what was written")
+
+
+def _write(fd: int, data: memoryview, wanted: Callable[[], bool]) -> None:
+    done = 0
+    while done < len(data):
+        if not wanted():
+            raise SpillStopped
+        done += os.pwrite(fd, data[done : done + _BLOCK], done)
+
+
+def _summed(fd: int, data: memoryview, ends: Sequence[int]) -> SpillFile:
+    all_ends = array("Q", ends)
+    if not all_ends or all_ends[-1] < len(data):
+        all_ends.append(len(data))
+    sums = array("I")
+    start = 0
+    for end in all_ends:
+        sums.append(zlib.crc32(data[start:end]))
+        start = end
+    return SpillFile(fd, all_ends, sums)
 
 
 def find_folder(setting: str | None = None) -> Path | None:
@@ -246,6 +313,7 @@ def _unnamed(folder: Path) -> int:
     return fd
 
 
+_names = itertools.count(1 << 61)
 _open: weakref.WeakSet[SpillFile] = weakref.WeakSet()
 
 

@@ -17,7 +17,7 @@ from nbscale.record import record
 
 __all__ = ["Holdings", "descendants", "holdings", "kind_of", "mark", "orphans", "resident"]
 
-SERVICES = ("nbscale-loop", "nbscale-news", "nbscale-futures")
+SERVICES = ("nbscale-loop", "nbscale-news", "nbscale-futures", "nbscale-progress")
 """Threads of nbscale that stay once they are there; they are one each in a process."""
 
 _MARK = "NBSCALE_TEST_OWNER"

@@ -49,6 +49,7 @@ from nbscale.scheduler.protocol import (
     TaskId,
     TasksDone,
     Thawed,
+    Unreadable,
     WorkerJoined,
     WorkerLeft,
 )
@@ -145,7 +146,7 @@ class PoolDriver(Driver):
         self.segments = Segments(limit >> _SPARE, self._retired)
         post = functools.partial(loop.post, self._guarded)
         self._returned = functools.partial(post, self.segments.take_back)
-        self._spilling = Spilling(self.segments, self._answer, post)
+        self._spilling = Spilling(self.segments, self._answer, self._retired, post)
         self._showing = Showing(self.pool.show, self._retired, post)
         self._wanted = workers
         self._keys = itertools.count(1)
@@ -239,6 +240,7 @@ class PoolDriver(Driver):
             return  # several died at once, and the machine is about to be told of this one
         mail = self._to(worker)
         if worker not in remote.known:
+            remote.settle_pieces(self._limit)
             remote.known.add(worker)
             mail.stages.append(self._introduced(remote, worker))
         inputs: Any = ()
@@ -275,6 +277,8 @@ class PoolDriver(Driver):
         elif type(refs) is tuple:
             if len(refs) == 2:
                 self._show(refs[0], worker)
+            elif len(refs) == 3:
+                self.pool.show(worker, refs[0], self._spilling.fd(refs[0]))
             else:
                 self.pool.show(worker, refs[0], self.segments.fd(refs[0]))
 
@@ -351,8 +355,10 @@ class PoolDriver(Driver):
                     )
                     self._tell(remote, task, number, item[2], item[3], 0, error)
                     self._raised(remote.run, number, name, error)
-                else:
-                    self._signals.append(Stopped(number, name))
+                    continue
+                if len(item) == 4:
+                    self._spilling.unreadable(item[2])
+                self._signals.append(Stopped(number, name))
         self._hand_over(done)
         if count:
             self._adapt(seconds / count)
@@ -542,7 +548,7 @@ class PoolDriver(Driver):
         self._can_spill = folder is not None
         self._signals.append(SetLimit(self._limit, self._can_spill))
 
-    def _answer(self, signal: Spilled | Loaded) -> None:
+    def _answer(self, signal: Spilled | Loaded | Unreadable) -> None:
         self._signals.append(signal)
 
     def _spill(self, action: Spill) -> None:
@@ -574,7 +580,10 @@ class PoolDriver(Driver):
     def _grow(self, run: Running, reply: Grow) -> Grown:
         def make(stage: Stage, take: Any, wire: Any) -> Remote:
             blob = self._blob(stage)
-            remote = Remote(run, next(self._keys), stage, self.segments, self._returned, take, wire)
+            forget = self._spilling.forget
+            remote = Remote(
+                run, next(self._keys), stage, self.segments, self._returned, take, wire, forget
+            )
             self._stages[remote.key] = remote
             remote.blob = blob
             if stage.n_tasks > 2 * self._wanted:

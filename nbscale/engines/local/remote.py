@@ -9,7 +9,8 @@ The value of a task is kept as a **handle**, made by the worker that ran it:
 - ``OnDisk``: it has left memory.
 
 A task gets **references**: a handle as it is, the bytes of a piece, an extent and the number of a
-piece in it, or ``(handle, piece)`` when the value was not kept in pieces.
+piece in it, or ``(handle, piece)`` when the value was not kept in pieces. Of what is on disk it gets
+``(name, span, checksum)`` of a file: see ``store.spill.read_span``.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ __all__ = ["Handle", "OnDisk", "Remote"]
 
 Handle: TypeAlias = Any
 """See above."""
+
+
+_MUCH = 4
+"""That part of the limit may be values of one stage before it must be thought of the disk."""
 
 
 class OnDisk(NamedTuple):
@@ -56,7 +61,9 @@ class Remote:
     index
         The original coordinates of a task.
     in_pieces
-        Its values are kept so that each reader finds its piece.
+        Its values are read in pieces: "" for not; "kept" where those that are lists are kept so that
+        each reader finds its piece; "cut" where all are, which costs more and lets every reader
+        find its piece on disk, too.
     expected
         Bytes of the next value, as far as that is known.
     is_lasting
@@ -78,13 +85,15 @@ class Remote:
         returned: Callable[[Extent], object],
         take: Take | None,
         wire: Wire | None,
+        forget: Callable[[OnDisk], None],
     ) -> None:
         self.run, self.key, self.stage, self.take, self.wire = run, key, stage, take, wire
         self.number, self.first = run.info.run, run.info.first
         self.table: dict[int, Handle] = {}
         self.index = index_of(stage)
         self.taken = bytearray(stage.n_tasks) if take is not None else b""
-        self.dead = self.in_pieces = False
+        self.dead = False
+        self.in_pieces = ""
         self.known: set[int] = set()
         self.expected: float | None = stage.nbytes
         self.blob: Any = None
@@ -92,11 +101,13 @@ class Remote:
         self.is_lasting = stage.keep or stage.result is not None
         self._segments = segments
         self._returned = returned
+        self._forget = forget
         self._measured = False
         self.feeds: list[Callable[[int], Any]] = []
         for edge in stage.edges:
             producer = self if edge.producer == stage.number else run.works[edge.producer]
-            producer.in_pieces = producer.in_pieces or edge.pieces
+            if edge.pieces and not producer.in_pieces:
+                producer.in_pieces = "kept"
             self.feeds.append(_feed(stage, edge, producer))
 
     def expect(self, nbytes: int) -> None:
@@ -104,6 +115,14 @@ class Remote:
         expected = self.expected if self._measured else None
         self._measured = True
         self.expected = max(nbytes, 0.9 * (expected or 0) + 0.1 * nbytes)
+
+    def settle_pieces(self, limit: int) -> None:
+        """Before its first task: have pieces cut if its values may have to leave memory."""
+        if self.in_pieces and not self.known:
+            guesses = [self.run.works[edge.producer].expected for edge in self.stage.edges]
+            guess = self.stage.nbytes or max((g for g in guesses if g is not None), default=None)
+            if guess is None or guess * self.stage.n_tasks * _MUCH > limit:
+                self.in_pieces = "cut"
 
     def inputs(self, task: int) -> list[Any]:
         """References to the inputs of a task, edge by edge."""
@@ -130,6 +149,8 @@ class Remote:
         handle = self.table.pop(task, None)
         if type(handle) is tuple:
             self._segments.free(Extent(*handle[:4]))
+        elif type(handle) is OnDisk:
+            self._forget(handle)
 
     def close(self) -> None:
         """Forget everything."""
@@ -162,4 +183,8 @@ def _piece(handle: Handle, piece: int) -> Any:
         return handle[piece]
     if type(handle) is tuple and len(handle) == 5:
         return (*handle[:4], piece)
+    if type(handle) is OnDisk:
+        if handle.pieces:
+            return (handle.file.name, *handle.file.span(piece + 1))
+        return ((handle.file.name, *handle.file.span(0)), piece)
     return (handle, piece)

@@ -18,7 +18,8 @@ from typing import TypeAlias
 
 from nbscale.engines.local.remote import Handle, OnDisk, Remote
 from nbscale.errors import SpillFull
-from nbscale.scheduler.protocol import Loaded, Spilled, TaskId
+from nbscale.scheduler.protocol import Loaded, Spilled, TaskId, Unreadable
+from nbscale.store.codec import piece_starts
 from nbscale.store.segments import Extent, Segments
 from nbscale.store.spill import Spill, SpillFile, SpillStopped
 
@@ -37,6 +38,8 @@ class Spilling:
         Where values lie in memory.
     answer
         Takes what the machine is told.
+    retired
+        Called with the name of each file that is not needed any more.
     post
         Has a call made on the loop's thread.
 
@@ -49,10 +52,14 @@ class Spilling:
     def __init__(
         self,
         segments: Segments,
-        answer: Callable[[Spilled | Loaded], None],
+        answer: Callable[[Spilled | Loaded | Unreadable], None],
+        retired: Callable[[int], None],
         post: Callable[..., None],
     ) -> None:
-        self._segments, self._answer, self._post = segments, answer, post
+        self._segments, self._answer, self._retired = segments, answer, retired
+        self._post = post
+        self._files: dict[int, tuple[TaskId, Remote, OnDisk]] = {}
+        self._loading: set[int] = set()
         self._disk: Spill | None = None
         self._work: queue.SimpleQueue[tuple[Callable[[], SpillFile], _Told] | None]
         self._work = queue.SimpleQueue()
@@ -77,10 +84,12 @@ class Spilling:
             self._segments.hold(extent)
             view = self._segments.view(extent)
 
+            ends = piece_starts(view) if len(handle) == 5 else ()
+
             def told(file: SpillFile | None, error: BaseException | None) -> None:
                 self._spilled(name, remote, handle, file, error)
 
-            self._add(lambda: disk.write(view, self._wanted), told)
+            self._add(lambda: disk.write(view, self._wanted, ends), told)
 
     def _spilled(
         self,
@@ -95,10 +104,11 @@ class Spilling:
         if remote.table.get(name.task) is not handle:
             return  # its run was given up
         if file is not None:
-            remote.table[name.task] = OnDisk(file, pieces)
+            there = remote.table[name.task] = OnDisk(file, pieces)
+            self._files[file.name] = name, remote, there
             self._segments.free(extent)
         elif isinstance(error, OSError):
-            self._refused = error
+            self._refused = error.with_traceback(None)  # which holds what was to be written
         elif error is not None:
             raise error
         self._answer(Spilled(name, file is not None))
@@ -112,6 +122,7 @@ class Spilling:
         file = handle.file
         extent = self._segments.grant(file.nbytes, lasting=remote.is_lasting)
         view = self._segments.view(extent)
+        self._loading.add(file.name)
 
         def bring() -> SpillFile:
             file.read_into(view, self._wanted)
@@ -131,11 +142,13 @@ class Spilling:
         file: SpillFile | None,
         error: BaseException | None,
     ) -> None:
+        self._loading.discard(handle.file.name)
         given_up = remote.table.get(name.task) is not handle
         if given_up or file is None:
             self._segments.free(extent)
         if given_up:
             return
+        self.forget(handle)
         if file is not None:
             remote.table[name.task] = (*extent, True) if handle.pieces else tuple(extent)
         elif error is not None and not isinstance(error, OSError):
@@ -149,6 +162,25 @@ class Spilling:
         _, _, text = told.partition(": ")
         refused = self._refused
         return SpillFull(text if refused is None else f"{text}: {refused}")
+
+    def fd(self, name: int) -> int:
+        """The descriptor of a file."""
+        return self._files[name][2].file.fd
+
+    def unreadable(self, name: int) -> None:
+        """A worker could not read a part of a file."""
+        found = self._files.get(name)
+        if found is None or name in self._loading:
+            return  # it is known already, or will be in a moment
+        task, remote, handle = found
+        if remote.table.get(task.task) is handle:
+            remote.drop(task.task)
+            self._answer(Unreadable(task))
+
+    def forget(self, handle: OnDisk) -> None:
+        """A value on disk is not needed there any more."""
+        if self._files.pop(handle.file.name, None) is not None:
+            self._retired(handle.file.name)
 
     def close(self) -> None:
         """Give up what is under way; does not wait for the disk."""

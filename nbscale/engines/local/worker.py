@@ -10,6 +10,7 @@ Messages are plain tuples in ``marshal``'s format: both ends are the same Python
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import marshal
 import mmap
@@ -40,6 +41,7 @@ from nbscale.store.base import measure
 from nbscale.store.codec import Encoded, decode, decode_piece, dumps, encode_pieces, join, split
 from nbscale.store.segments import Extent, Maps, make_segment
 from nbscale.store.shared import fetch_with
+from nbscale.store.spill import read_span
 
 __all__ = ["AT", "HEED", "INLINE", "PAGE", "main", "ways"]
 
@@ -84,18 +86,25 @@ def ways(number: int) -> tuple[bytes, bytes]:
 
 
 class _Stage:
-    """What a stage's tasks need. Its program is read by the first of them."""
+    """What a stage's tasks need. Its program is read by the first of them.
+
+    ``pieces``: see ``Remote.in_pieces``.
+    """
 
     __slots__ = ("blob", "deliveries", "pieces", "program", "spent", "user_code")
 
     def __init__(
-        self, blob: Any, deliveries: tuple[str, ...], pieces: bool, user_code: bool
+        self, blob: Any, deliveries: tuple[str, ...], pieces: str, user_code: bool
     ) -> None:
         self.blob, self.deliveries = blob, deliveries
         self.pieces, self.user_code = pieces, user_code
         self.program: Any = None
         self.spent: list[float] | None = None
         """Seconds since they were told, see ``Timing``; None if they are not taken."""
+
+
+class _Unread(OSError):
+    """A part of a file of spilled values cannot be read, or is not what was written."""
 
 
 class _Told(KeyboardInterrupt):
@@ -148,6 +157,8 @@ class _Worker:
         self._armed = False  # a signal may hit it
         self._called = False  # a signal came when it could not
         self._given_up = False  # it was told to stop
+        self._gone: set[int] = set()  # what was forgotten since there was nothing to do
+        self._unread: list[int] = []  # files that could not be read
         self._made = 0
         self._told = 0.0
         self._thread = threading.get_ident()
@@ -177,6 +188,7 @@ class _Worker:
         tasks = self._tasks
         while True:
             if not tasks:
+                self._gone.clear()
                 self._tell()
                 self._take(self._socket.recv())
                 self._timing.begin()
@@ -241,7 +253,7 @@ class _Worker:
                     self._forget(number)
 
     def _add(
-        self, key: int, blob: Any, deliveries: tuple[str, ...], pieces: bool, user_code: bool
+        self, key: int, blob: Any, deliveries: tuple[str, ...], pieces: str, user_code: bool
     ) -> None:
         # Read later: this may be called while a task is in the middle of an import.
         self._stages[key] = _Stage(blob, deliveries, pieces, user_code)
@@ -263,10 +275,7 @@ class _Worker:
 
     def shared(self, name: int) -> int:
         """The descriptor of memory that outlives runs, which is there or under way."""
-        with self.unarmed():
-            while name not in self._fds:
-                self._receive(wait=True)
-        return self._fds[name]
+        return self._file(name)
 
     def _receive(self, *, wait: bool) -> None:
         data, fds = descriptors.receive(self._line, _NUMBER.size, 1, wait=wait)
@@ -277,6 +286,7 @@ class _Worker:
     def _forget(self, number: int) -> None:
         """A segment is no more; its descriptor may have come for a task that was not run here."""
         self._maps.forget(number)
+        self._gone.add(number)
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._receive(wait=False)
@@ -359,6 +369,7 @@ class _Worker:
         clock = time.monotonic
         AT.pack_into(self._place, 0, key, task)
         self.at, self._given_up = (key, task), False
+        self._unread.clear()
         if stage.program is None:
             self._read(stage)
         start = clock()
@@ -371,6 +382,7 @@ class _Worker:
                     self._obey()
                 value = stage.program(index, self._inputs(stage, inputs, maps, start), spent)
                 ran = clock()
+                self._check_read()
                 rows, nbytes = measure(value)
                 handle = self._kept(value, stage.pieces, grant)
                 self._armed = False
@@ -382,7 +394,9 @@ class _Worker:
                 packed = None if isinstance(error, _Told) else _packed(error)
                 del error
                 held = self._held(maps) if maps else None
-                if packed is None:
+                if self._unread:
+                    self._done.append((key, task, self._unread[0], held))
+                elif packed is None:
                     self._done.append((key, task, held))
                 else:
                     self._done.append((key, task, start, clock(), packed, held))
@@ -416,9 +430,38 @@ class _Worker:
             return pickle.loads(ref)
         if len(ref) == 2:
             return self._load(ref[0], user, maps)[ref[1]]
+        if len(ref) == 3:
+            return decode(self._read_file(*ref))
         extent = Extent(*ref[:4])
         data = self._mapped(extent, maps) if user else self._maps.read(extent)
         return decode(data) if len(ref) == 4 else decode_piece(data, ref[4])
+
+    def _read_file(self, name: int, span: tuple[int, int], checksum: int) -> memoryview:
+        try:
+            return read_span(self._file(name), span, checksum)
+        except OSError as error:
+            self._unread.append(name)
+            raise _Unread(str(error)) from error
+
+    def _check_read(self) -> None:
+        """Whoever looked at what could not be read may have gone on without."""
+        if self._unread:
+            raise _Unread
+
+    def _file(self, name: int) -> int:
+        """The descriptor of a file, which is there or under way.
+
+        Raises
+        ------
+        OSError
+            It was found broken after the task was given out.
+        """
+        with self.unarmed():
+            while name not in self._fds:
+                if name in self._gone:
+                    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+                self._receive(wait=True)
+        return self._fds[name]
 
     def _mapped(self, extent: Extent, maps: list[Any]) -> memoryview:
         """Bytes that may be written to: a copy, or a map of this reader's own."""
@@ -443,8 +486,10 @@ class _Worker:
                 weakref.finalize(made, self._released.append, extent).atexit = False
         return held
 
-    def _kept(self, value: Any, pieces: bool, grant: Any) -> Any:
+    def _kept(self, value: Any, pieces: str, grant: Any) -> Any:
         """Put a value where the kernel finds it and return where that is."""
+        if pieces == "cut" and not isinstance(value, (list, tuple)):
+            value = [value[i] for i in range(len(value))]
         if pieces and isinstance(value, (list, tuple)):
             encoded = _with_any(encode_pieces, value)
             if encoded.nbytes <= INLINE:

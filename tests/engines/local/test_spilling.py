@@ -35,8 +35,8 @@ def disk(monkeypatch):
     seen = {"written": [], "read": []}
     write, read = spills.Spill.write, spills.SpillFile.read_into
 
-    def writing(self, data, wanted):
-        file = write(self, data, wanted)
+    def writing(self, data, wanted, ends):
+        file = write(self, data, wanted, ends)
         seen["written"].append(len(data))
         return file
 
@@ -102,21 +102,51 @@ def test_values_that_do_not_fit_go_to_disk_and_come_back(engine, disk):
     assert is_clean(engine)
 
 
-def test_pieces_of_an_exchange_go_to_disk(engine, disk):
+def exchange(board=None, user_code=True):
+    """Values of which each reader takes a piece."""
+
     def split(index):
+        if board is not None:
+            board.mark("split", chr(48 + index[0]))
         return [np.full(SIZE // 8 // 8, 10 * index[0] + k) for k in range(8)]
 
-    a = stage(0, N, split, user_code=True)
-    b = stage(
-        1,
-        8,
-        lambda index, pieces: [int(p[0]) for p in pieces],
-        over(a, All(8, N), delivery="turn", pieces=True),
-        result=0,
-        user_code=True,
-    )
-    assert run(engine, plain(a, b)) == [[10 * i + k for i in range(N)] for k in range(8)]
-    assert disk["written"]
+    def merge(index, pieces):
+        return [int(piece[0]) for piece in pieces]
+
+    a = stage(0, N, split, user_code=user_code)
+    edge = over(a, All(8, N), delivery="turn", pieces=True)
+    b = stage(1, 8, merge, edge, result=0, user_code=user_code)
+    return plain(a, b), [[10 * i + k for i in range(N)] for k in range(8)]
+
+
+def test_pieces_of_an_exchange_are_read_from_disk(engine, disk):
+    job, expected = exchange()
+    assert run(engine, job) == expected
+    assert sum(disk["written"]) >= N * SIZE - LIMIT
+    assert not disk["read"]  # by the kernel, as a whole
+    assert is_clean(engine)
+    known = list(engine.pool._workers.values())
+    wait_until(lambda: not any(w.segments - set(engine.driver.segments._segments) for w in known))
+
+
+@pytest.mark.parametrize("how", ["flipped", "short"])
+def test_a_piece_that_is_damaged_on_disk_is_made_again(engine, board, monkeypatch, how):
+    write = spills.Spill.write
+
+    def damaging(self, data, wanted, ends):
+        file = write(self, data, wanted, ends)
+        if board.count("damaged") < 5:
+            board.mark("damaged")
+            if how == "flipped":
+                os.pwrite(file.fd, b"!", file.nbytes // 2)
+            else:
+                os.ftruncate(file.fd, file.nbytes // 3)
+        return file
+
+    monkeypatch.setattr(spills.Spill, "write", damaging)
+    job, expected = exchange(board)
+    assert run(engine, job) == expected
+    assert board.count("split") >= N + 5
     assert is_clean(engine)
 
 
@@ -202,10 +232,10 @@ def test_an_engine_that_is_closed_while_it_writes(board, monkeypatch):
     engine.scale(2)
     write = spills.Spill.write
 
-    def slow(self, data, wanted):
+    def slow(self, data, wanted, ends):
         board.mark("writing")
         wait_until(lambda: not wanted(), "the end")
-        return write(self, data, wanted)
+        return write(self, data, wanted, ends)
 
     monkeypatch.setattr(spills.Spill, "write", slow)
     job, _ = twice(user_code=True)
