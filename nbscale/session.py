@@ -33,6 +33,7 @@ from nbscale.expr.node import Adaptive, Index, Node, Source, Tasks, walk
 from nbscale.graph.job import Job
 from nbscale.graph.stage import Stage
 from nbscale.history.account import Account, account_of
+from nbscale.history.advice import advice
 from nbscale.history.compare import compared
 from nbscale.history.recording import Recording
 from nbscale.history.replay import Prediction, what_if
@@ -122,6 +123,13 @@ class RunReport:
             If the run is not over, or what it did is not recorded any more.
         """
         return account_of(self.recorded(), self.beside)
+
+    @property
+    def advice(self) -> str:
+        """What would have made the run quicker, in one line; '' if there is nothing to say."""
+        if self.recording is None:
+            return ""
+        return advice(self.recording, self.engine, time.monotonic())
 
     def what_if(self, workers: int | None = None, memory: float | str | None = None) -> Prediction:
         """Say how long the run would have taken with other workers or memory, and why.
