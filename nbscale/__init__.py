@@ -14,6 +14,7 @@ from nbscale.ml import registration
 if TYPE_CHECKING:
     from nbscale import array, config, dataframe, errors
     from nbscale.collection import compute, persist, visualize
+    from nbscale.debugging import debug
     from nbscale.delayed import delayed
     from nbscale.futures import Future, as_completed, cancel, gather, map, submit, wait
     from nbscale.resource import per_worker
@@ -31,6 +32,7 @@ __all__ = [
     "compute",
     "config",
     "dataframe",
+    "debug",
     "delayed",
     "errors",
     "gather",
@@ -59,6 +61,7 @@ _HOMES = {
     "compute": "nbscale.collection:compute",
     "config": "nbscale.config",
     "dataframe": "nbscale.dataframe",
+    "debug": "nbscale.debugging:debug",
     "delayed": "nbscale.delayed:delayed",
     "errors": "nbscale.errors",
     "per_worker": "nbscale.resource:per_worker",

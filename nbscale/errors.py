@@ -42,6 +42,7 @@ __all__ = [
     "WorkerLost",
     "render_for_notebook",
     "trim_traceback",
+    "users_frames",
 ]
 
 
@@ -164,7 +165,7 @@ def _users_part(trace: TracebackType | None, *, inside: bool = False) -> Traceba
     hiding = inside
     while trace is not None:
         name = trace.tb_frame.f_globals.get("__name__", "")
-        if name == _OURS or name.startswith(_OURS + "."):
+        if _is_ours(name):
             hiding = True
         elif not hiding or not _is_library(trace.tb_frame.f_code.co_filename):
             kept.append(trace)
@@ -173,6 +174,25 @@ def _users_part(trace: TracebackType | None, *, inside: bool = False) -> Traceba
     for trace in reversed(kept):
         linked = TracebackType(linked, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
     return linked
+
+
+def users_frames(error: BaseException, *, below: bool = False) -> TracebackType | None:
+    """The user's frames of an error's traceback.
+
+    Parameters
+    ----------
+    below
+        Only those of her functions that we have called, not those that have called us.
+    """
+    trace = error.__traceback__
+    if below:
+        while trace is not None and not _is_ours(trace.tb_frame.f_globals.get("__name__", "")):
+            trace = trace.tb_next
+    return _users_part(trace, inside=below)
+
+
+def _is_ours(name: str) -> bool:
+    return name == _OURS or name.startswith(_OURS + ".")
 
 
 _OURS = __name__.partition(".")[0]

@@ -15,6 +15,7 @@ from typing import TypeAlias
 from nbscale.record import record
 
 __all__ = [
+    "Advised",
     "Event",
     "MemoryHeld",
     "Observer",
@@ -120,6 +121,15 @@ class MemoryHeld:
 
 
 @record
+class Advised:
+    """What would make a run quicker, in one line; said once."""
+
+    run: int
+    time: float
+    text: str
+
+
+@record
 class RunEnded:
     """A run ended: ``"done"``, ``"failed"`` or ``"cancelled"``."""
 
@@ -130,7 +140,14 @@ class RunEnded:
 
 
 Event: TypeAlias = (
-    RunStarted | StageAdded | StageWithdrawn | TaskStarted | TaskEnded | MemoryHeld | RunEnded
+    RunStarted
+    | StageAdded
+    | StageWithdrawn
+    | TaskStarted
+    | TaskEnded
+    | MemoryHeld
+    | Advised
+    | RunEnded
 )
 Observer: TypeAlias = Callable[[Event], None]
 

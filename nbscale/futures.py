@@ -30,7 +30,7 @@ from nbscale.expr.unpicklable import can_pickle, culprit
 from nbscale.graph.job import Sealed
 from nbscale.graph.stage import Program, Stage, Step
 from nbscale.record import record
-from nbscale.session import current
+from nbscale.session import Failed, current
 from nbscale.store.codec import Dumps, decode, encode
 from nbscale.store.shared import Argument, Kept, Memory, naming
 from nbscale.units import format_bytes
@@ -346,6 +346,19 @@ class _Calls:
             return False, pack(error)
 
 
+@record
+class _OneCall:
+    """The kernel of a call that is made once more: what it raises it raises."""
+
+    function: Function
+    arguments: Any
+
+    def __call__(self, index: tuple[int, ...]) -> Any:
+        given = self.arguments
+        args, kwargs = given.load() if type(given) is Frozen else given
+        return self.function(*args, **kwargs)
+
+
 class _Batch:
     """Calls that travel together."""
 
@@ -414,7 +427,20 @@ class _Batch:
         return self._take
 
     def _take(self, index: tuple[int, ...], outcome: Outcome) -> None:
+        if not outcome[0]:
+            self._note_failure(index[0], outcome[1])
         self.futures[index[0]].settle(outcome)
+
+    def _note_failure(self, number: int, packed: bytes) -> None:
+        """Keep the call for whoever wants to look at it; its neighbours are not kept."""
+        name = self.futures[number].what
+        step = Step(_OneCall(*self.calls[number]), (), (0,), name, self.place)
+        stage = Stage(0, name, (range(1),), (1,), Program.of(0, [step]), ())
+        failed = Failed.of((stage,), 0, 0, unpack(packed))
+        with self._lock:  # it may still be being handed over
+            ticket = self.ticket
+        if ticket is not None:
+            current().note_failure(ticket.run, failed)
 
     def _ended(self, error: BaseException | None) -> None:
         """Every call that has no outcome shares that of the run."""

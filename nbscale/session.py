@@ -13,18 +13,27 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from nbscale import config
 from nbscale.engines import limits
 from nbscale.engines.base import Deliver, Engine, RunInfo, Ticket, inside, load_engine
 from nbscale.engines.desk import depth
-from nbscale.errors import EngineError, PlanNotice, RunCancelled
+from nbscale.errors import (
+    EngineError,
+    PlanNotice,
+    RunCancelled,
+    TaskMemoryError,
+    WorkerLost,
+    users_frames,
+)
 from nbscale.events import Observer, Place, user_place
 from nbscale.expr.node import Adaptive, Index, Node, Source, Tasks, walk
 from nbscale.graph.job import Job
+from nbscale.graph.stage import Stage
 from nbscale.history.account import Account, account_of
+from nbscale.history.advice import advice
 from nbscale.history.compare import compared
 from nbscale.history.recording import Recording
 from nbscale.history.replay import Prediction, what_if
@@ -47,6 +56,9 @@ _SMALL = 1_000_000
 
 _MOST_TASKS = 100_000
 """Tasks of which is kept what they did, over all runs; those of the last run are kept in any case."""
+
+_MOST_FAILURES = 5
+"""Runs that failed of which the stages are kept, with whatever their programs hold."""
 
 _LARGE = 4
 """Of the memory there is, data from one in so many goes to processes, which can be fenced in."""
@@ -112,6 +124,13 @@ class RunReport:
         """
         return account_of(self.recorded(), self.beside)
 
+    @property
+    def advice(self) -> str:
+        """What would have made the run quicker, in one line; '' if there is nothing to say."""
+        if self.recording is None:
+            return ""
+        return advice(self.recording, self.engine, time.monotonic())
+
     def what_if(self, workers: int | None = None, memory: float | str | None = None) -> Prediction:
         """Say how long the run would have taken with other workers or memory, and why.
 
@@ -167,6 +186,43 @@ class RunReport:
         )
 
 
+@record
+class Failed:
+    """What is needed to run a task that failed once more.
+
+    Attributes
+    ----------
+    stages
+        Those of its run, by number.
+    stage, task
+        The task.
+    notes
+        Those of its error.
+    line
+        File and line of the user's at which it was raised; None if in no function of hers.
+    fatal
+        The name of the error if it has cost the worker, else ''.
+    """
+
+    stages: Mapping[int, Stage]
+    stage: int
+    task: int
+    notes: tuple[str, ...]
+    line: tuple[str, int] | None
+    fatal: str
+
+    @classmethod
+    def of(cls, stages: Iterable[Stage], stage: int, task: int, error: BaseException) -> Failed:
+        """Keep of an error what does not hold on to the values that were there."""
+        trace = users_frames(error, below=True)
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        line = None if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+        fatal = type(error).__name__ if isinstance(error, (WorkerLost, TaskMemoryError)) else ""
+        notes = tuple(getattr(error, "__notes__", ()))
+        return cls({one.number: one for one in stages}, stage, task, notes, line, fatal)
+
+
 class _Collecting:
     """Makes the gather of each result when its stage joins the run, anew if it is planned anew."""
 
@@ -212,6 +268,7 @@ class Session:
         self._under_way: dict[int, tuple[Ticket | Joint, threading.Thread | None]] = {}
         self._joining = threading.Lock()
         self._joints: dict[_Key, tuple[Joint, RunReport]] = {}
+        self._failures: dict[int, Failed] = {}
 
     def plan(self, requests: Sequence[Request]) -> tuple[PlanJob, list[Change]]:
         """Rewrite the requested nodes and make the job that lowers them."""
@@ -279,6 +336,11 @@ class Session:
         except (KeyboardInterrupt, RunCancelled):
             record.outcome = "cancelled"
             raise
+        except BaseException as error:
+            failed = None if record.recording is None else record.recording.failed
+            if failed is not None:
+                self.note_failure(number, Failed.of(job.stages, *failed, error))
+            raise
         finally:
             self._under_way.pop(number, None)
             record.seconds = time.monotonic() - began
@@ -309,6 +371,33 @@ class Session:
         if name is not None:
             return name, "as you asked"
         return fitting(job)
+
+    def note_failure(self, run: int, failed: Failed) -> None:
+        """Keep what is needed to run a task once more; may be called by any thread."""
+        self._failures.pop(run, None)
+        self._failures[run] = failed
+        for old in list(self._failures)[:-_MOST_FAILURES]:
+            self._failures.pop(old, None)
+
+    def failure(self, run: int | None = None) -> Failed:
+        """The task that failed in a run, by default in the one that failed last.
+
+        Raises
+        ------
+        ValueError
+            If none did, or it is not kept any more.
+        """
+        kept = list(self._failures)
+        if run is None and kept:
+            return self._failures[kept[-1]]
+        found = None if run is None else self._failures.get(run)
+        if found is None:
+            told = f"; kept are those of the runs {', '.join(map(str, kept))}" if kept else ""
+            which = (
+                "in this session" if run is None else f"in run {run}, or it is not kept any more"
+            )
+            raise ValueError(f"no task has failed {which}{told}")
+        return found
 
     def report_of(self, key: str) -> RunReport | None:
         """The last run that computed the node of that key as a result of its own."""
@@ -499,6 +588,7 @@ class Session:
         for engine, _ in self._engines.values():
             engine.close()
         self._engines.clear()
+        self._failures.clear()
         trim(0)
 
     def observers(self) -> list[Observer]:

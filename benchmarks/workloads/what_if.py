@@ -15,7 +15,7 @@ _FURTHEST = 0.15
 
 @workload(
     "what_if",
-    options={"rows": 2_000_000},
+    options={"rows": 4_000_000},
     reference="nbscale",
     gates=[Gate(f"off_{name}", "nbscale", None, limit=1.0, allowance=_FURTHEST) for name in _WORK],
 )

@@ -18,9 +18,18 @@ from nbscale.errors import (
     TaskMemoryError,
     WorkerLost,
 )
-from nbscale.events import Event, MemoryHeld, RunEnded, RunStarted, StageAdded, StageWithdrawn
+from nbscale.events import (
+    Advised,
+    Event,
+    MemoryHeld,
+    RunEnded,
+    RunStarted,
+    StageAdded,
+    StageWithdrawn,
+)
 from nbscale.graph.job import Done, Failure, Grow, Job, Observation, Replan, Reply
 from nbscale.graph.stage import Stage
+from nbscale.history.advice import advice
 from nbscale.history.recording import Recording
 from nbscale.scheduler.protocol import End, Grown, Report, TaskId
 
@@ -30,6 +39,9 @@ _numbers = itertools.count(1)
 
 _TELL_MEMORY = 0.1
 """Seconds between two events of a run that tell of memory."""
+
+_ADVISE = 2.0
+"""Seconds between two looks for advice."""
 
 Make: TypeAlias = Callable[[Stage, Take | None, Wire | None], Any]
 """Makes a stage ready: a ``Work``, or what takes its place where values lie elsewhere."""
@@ -84,6 +96,8 @@ class Running:
         self._ticket = ticket
         self._watches: dict[int, int] = {}
         self._memory_told = 0.0
+        self._look_again = time.monotonic() + _ADVISE
+        self._advised = False
         self._seen: int | None = None  # the stage that the job was shown last
 
     def _tell(self, event: Event) -> None:
@@ -209,6 +223,17 @@ class Running:
             if now - self._memory_told >= _TELL_MEMORY:
                 self._memory_told = now
                 self._tell(MemoryHeld(self.info.run, now, held, budget))
+                if now >= self._look_again:
+                    self._look_again = now + _ADVISE
+                    self._advise(now)
+
+    def _advise(self, now: float) -> None:
+        """Tell the observers what would make the run quicker, once."""
+        if self._wire is not None and not self._advised:
+            text = advice(self.recording, self._engine, now)
+            if text:
+                self._advised = True
+                self._tell(Advised(self.info.run, now, text))
 
     def finish(self, outcome: str, error: BaseException | None) -> None:
         """It is over: tell the observers, then whoever waits."""
@@ -220,6 +245,7 @@ class Running:
         if not self.info.part:
             self.recording.ended = now = time.monotonic()
             self.recording.outcome = outcome
+            self._advise(now)
             self._tell(RunEnded(self.info.run, now, outcome, message))
         self._ticket.finish(error)
 

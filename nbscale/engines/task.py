@@ -193,8 +193,10 @@ def explain(
     name, where = stage.name, ""
     if number is not None and number < len(steps):
         step = steps[number]
-        name = step.name
-        where = f" ({step.place})" if step.place is not None else ""
+        name, place = step.name, step.place
+        if stage.calls:
+            name, place = stage.calls[stage.index(task)[0]]
+        where = f" ({place})" if place is not None else ""
     else:
         number = None
     note = f"while running {name}{where}{_on(stage, task, number, stages or {})}"

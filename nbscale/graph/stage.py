@@ -182,6 +182,8 @@ class Stage:
     substitute
         Makes of the error of a task what stands for its value, where tasks fail alone; where it is
         None the error of one ends the run.
+    calls
+        For a graph of calls: name and place of each, by its original number.
     """
 
     number: int
@@ -201,6 +203,7 @@ class Stage:
     shared: tuple[Any, ...] = ()
     once: frozenset[int] = frozenset()
     substitute: Callable[[BaseException], Any] | None = None
+    calls: tuple[tuple[str, Place | None], ...] = ()
 
     @property
     def grid(self) -> tuple[int, ...]:

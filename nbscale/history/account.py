@@ -13,7 +13,7 @@ import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from nbscale.events import Place
-from nbscale.history.recording import MEMORY, SPILL, Recording, Row
+from nbscale.history.recording import MEMORY, SPILL, Operation, Recording, Row
 from nbscale.record import record
 from nbscale.units import format_bytes, format_seconds
 
@@ -168,7 +168,7 @@ class _Accounting:
         self._begin = _ns(recording.began)
         self._end = max(self._begin, _ns(recording.ended or 0.0))
         self._spent = dict.fromkeys(ENTRIES, 0)
-        self._busy: dict[int, int] = {}
+        self._busy: dict[tuple[int, int | None], int] = {}
         self._marks = [(_ns(time), state) for time, state in recording.marks]
         rows = sorted(recording.rows(), key=lambda row: (row.worker, row.start, row.stop))
         self._last = min(self._end, max((_ns(row.stop) for row in rows), default=self._begin))
@@ -228,7 +228,11 @@ class _Accounting:
             if stop <= at or start >= end:
                 continue
             self._idle(worker, (at, start), self._ready.of(row))
-            self._busy[row.stage] = self._busy.get(row.stage, 0) + stop - start
+            stage = self._of.stages.get(row.stage)
+            # Calls are each of a line of their own, tasks of other stages of the same lines.
+            call = stage.index(row.task)[0] if stage is not None and stage.calls else None
+            at_work = (row.stage, call)
+            self._busy[at_work] = self._busy.get(at_work, 0) + stop - start
             at = stop
         self._idle(worker, (at, min(end, max(at, self._last))), None)
         self._idle(worker, (min(end, max(at, self._last)), end), self._begin)
@@ -270,8 +274,11 @@ class _Accounting:
         """Split the time at tasks by step, in proportion to what was measured of each stage."""
         lines: dict[Place | None, list[int]] = {}
         names: dict[Place | None, dict[str, None]] = {}
-        for number, busy in self._busy.items():
+        for (number, call), busy in self._busy.items():
             operations = self._of.operations.get(number, ())
+            if call is not None:
+                name, place = self._of.stages[number].calls[call]
+                operations = (Operation(name, place, reads=False),)
             weights = self._of.spent.get(number)
             if not operations:
                 self._spent["compute"] += busy

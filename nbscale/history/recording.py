@@ -11,18 +11,28 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from nbscale.events import Place
 from nbscale.graph.job import Grow
 from nbscale.graph.stage import Program, Stage, Step
 from nbscale.record import record
 
-__all__ = ["FREE", "MEMORY", "SPILL", "Growth", "Loss", "Operation", "Recording", "Row"]
+__all__ = ["FREE", "MEMORY", "SPILL", "Growth", "Loss", "Operation", "Recording", "Row", "Totals"]
 
 FREE, MEMORY, SPILL = 0, 1, 2
 """What keeps ready tasks from being given out: nothing, memory, or values on their way to or from
 disk."""
 
 _ROW = struct.Struct("<?iqiddq")
+
+_COLUMNS = np.dtype(
+    [
+        ("ok", "?"), ("stage", "<i4"), ("task", "<i8"), ("worker", "<i4"),
+        ("start", "<f8"), ("stop", "<f8"), ("nbytes", "<i8"),
+    ]
+)  # fmt: skip
+"""The same, for NumPy."""
 
 _MOST_ROWS = 1_000_000
 
@@ -40,6 +50,15 @@ class Row(NamedTuple):
     start: float
     stop: float
     nbytes: int
+
+
+class Totals(NamedTuple):
+    """Of all tasks that ended: how many, their seconds, their bytes, when the first began."""
+
+    tasks: int
+    busy: float
+    nbytes: int
+    first: float
 
 
 @record
@@ -216,6 +235,15 @@ class Recording:
         """The tasks, in the order in which their end was heard of."""
         # What was there at the call: the run may go on.
         return map(Row._make, _ROW.iter_unpack(bytes(self._rows)))
+
+    def totals(self) -> Totals:
+        """Sums over the tasks."""
+        # What was there at the call: the run may go on.
+        rows = np.frombuffer(bytes(self._rows), dtype=_COLUMNS)
+        if not len(rows):
+            return Totals(0, 0.0, 0, self.began)
+        busy = float((rows["stop"] - rows["start"]).sum())
+        return Totals(len(rows), busy, int(rows["nbytes"].sum()), float(rows["start"].min()))
 
     @property
     def edges(self) -> Mapping[int, tuple[int, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from nbscale.events import (
+    Advised,
     Event,
     MemoryHeld,
     Place,
@@ -72,6 +73,8 @@ class RunState:
         ``"running"``, ``"done"``, ``"failed"`` or ``"cancelled"``.
     message
         What a failure said.
+    advice
+        What would make it quicker, or ''.
     """
 
     run: int
@@ -88,6 +91,7 @@ class RunState:
     outcome: str = "running"
     message: str = ""
     open: bool = False
+    advice: str = ""
 
 
 def reduce(state: RunState | None, event: Event) -> RunState | None:
@@ -145,6 +149,8 @@ def _changed(state: RunState, event: Event) -> RunState:
             return replace(state, stages=left)
         case MemoryHeld():
             return replace(state, held=event.held, budget=event.budget)
+        case Advised():
+            return replace(state, advice=event.text)
         case RunEnded():
             return replace(state, over=event.time, outcome=event.outcome, message=event.message)
     return state

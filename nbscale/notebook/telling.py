@@ -70,7 +70,9 @@ class Telling:
     rows
         The operations, in the order of the plan.
     note
-        Which engine runs it, and why.
+        Which engine runs it, and why; and the advice.
+    advice
+        What would make it quicker, or ''.
     """
 
     run: int
@@ -84,6 +86,7 @@ class Telling:
     memory_fraction: float
     rows: tuple[Row, ...]
     note: str
+    advice: str = ""
 
 
 def told(state: RunState, now: float) -> Telling:
@@ -119,7 +122,10 @@ def told(state: RunState, now: float) -> Telling:
         else "",
         memory_fraction=min(1.0, (state.held or 0) / (state.budget or 1)) if held else 0.0,
         rows=rows,
-        note=f"on {state.engine}" + (f": {state.reason}" if state.reason else ""),
+        note=f"on {state.engine}"
+        + (f": {state.reason}" if state.reason else "")
+        + (f" · {state.advice}" if state.advice else ""),
+        advice=state.advice,
     )
 
 
@@ -212,7 +218,8 @@ def _numbers(lines: Sequence[int]) -> str:
 def as_line(telling: Telling) -> str:
     """One line of text."""
     where = f" ({telling.where})" if telling.where else ""
-    return f"{telling.title}{where}: {telling.status}; {', '.join(telling.figures)}"
+    advice = f"; {telling.advice}" if telling.advice else ""
+    return f"{telling.title}{where}: {telling.status}; {', '.join(telling.figures)}{advice}"
 
 
 def as_dict(telling: Telling) -> dict[str, Any]:
@@ -242,6 +249,8 @@ def as_html(telling: Telling) -> str:
         f"<span>· {escape(telling.status)}</span>",
         f'<span style="{_FAINT}">· {escape(figures)}</span>',
     ]
+    if telling.advice:
+        parts.append(f'<div style="margin-left:16px;{_FAINT}">{escape(telling.advice)}</div>')
     summary = " ".join(part for part in parts if part)
     rows = "".join(
         f'<tr><td style="{_LEFT}">{escape(row.name)}</td>'

@@ -79,6 +79,8 @@ class Draft:
     prefix: tuple[Draft, int] | None = None
     """For the fold of a scan: the draft that reads it and the axis it is scanned along. A prefix
     depends on nothing behind it, so the fold of the first k needs the first k summaries only."""
+    calls: tuple[Node, ...] = ()
+    """For a graph of calls: all of them."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -260,6 +262,7 @@ class Drafts:
             links.append(Link(producer, axes, tuple(maps), "list"))
         draft.links = tuple(links)
         draft.once = frozenset(number[call.key] for call in calls if call.once)
+        draft.calls = tuple(calls)
         for call in calls:
             self.of[call.key] = draft
             self.position[call.key] = number[call.key]

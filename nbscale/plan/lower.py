@@ -277,6 +277,7 @@ def _emit(
             value_of=root.node.key if root.part in _WHOLE else "",
             places=tuple(dict.fromkeys(places[n.key] for n in nodes if n.key in places)),
             once=root.once,
+            calls=tuple((call.label, places.get(call.key)) for call in root.calls),
         )
         stages.append(stage)
         if stage.keep:

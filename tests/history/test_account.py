@@ -259,3 +259,13 @@ def _info():
     from nbscale.engines.base import RunInfo
 
     return RunInfo(1)
+
+
+def test_calls_are_each_of_their_line():
+    places = [Place("a.py", n) for n in (1, 2, 2)]
+    calls = dataclasses.replace(
+        stage(0, 3), calls=tuple(("f", place) for place in places), axes=(range(3),)
+    )
+    made = recorded([calls], [(0, 0, 0, 0, 1), (0, 1, 0, 1, 4), (0, 2, 0, 4, 10)], workers=1)
+    lines = account_of(made).lines
+    assert [(line.place.line, line.compute / SECOND) for line in lines] == [(2, 9), (1, 1)]
