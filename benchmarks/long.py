@@ -110,6 +110,14 @@ PARTS = {
         "ten thousand random runs of the scheduler, everything checked after every signal",
         (Step("simulations", pairs=1, cap=1, timeout=3000),),
     ),
+    "mutations": Part(
+        "changes of the scheduler and of the frames, one at a time: 85 % must be noticed",
+        (Step("mutations", pairs=1, cap=1, timeout=14_000, small={"sample": 3}),),
+    ),
+    "frames": Part(
+        "a hundred times as many tampered frames as in the suite",
+        (Step("tampered_frames", pairs=1, cap=1, timeout=3000),),
+    ),
     "guard-joins": Part(
         "the guard of the oracle on every row that merges or joins",
         (Step("guard_joins", pairs=1, cap=1, timeout=3000),),

@@ -14,7 +14,8 @@ from types import CodeType, FunctionType
 from typing import Any, TypeAlias
 
 from nbscale.expr.token import token
-from nbscale.expr.unpicklable import culprit, names_read
+from nbscale.expr.unpicklable import culprit
+from nbscale.expr.version import names_read
 
 __all__ = ["Files", "Function", "at_home", "capture", "files_of", "in_file"]
 

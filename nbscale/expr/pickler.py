@@ -23,7 +23,7 @@ import cloudpickle
 from cloudpickle import cloudpickle as by_value
 
 from nbscale.expr.reference import Reference, Twin, cached, fill, refer
-from nbscale.expr.version import Version, home, is_local, version
+from nbscale.expr.version import Version, home, is_local, reached, version
 
 __all__ = ["Pickler", "dumps"]
 
@@ -62,7 +62,9 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
         if module.__name__ not in known:
             known[module.__name__] = version(module)
         wanted = known[module.__name__]
-        return None if wanted is None else (module.__name__, name, wanted)
+        if wanted is None:
+            return None
+        return module.__name__, name, wanted, _reached(module, name.partition(".")[0], wanted)
 
 
 def dumps(value: Any, protocol: int | None = 5, **options: Any) -> bytes:
@@ -115,13 +117,16 @@ class _ByValue(cloudpickle.Pickler):  # type: ignore[misc]
 
 def _items(module: ModuleType) -> dict[str, Any]:
     """What of a module can be pickled; the rest each process has for itself."""
-    found = {}
+    found: dict[str, Any] = {}
+    left: dict[str, str] = {}
     for name, value in vars(module).items():
         if not (name.startswith("__") and name.endswith("__")):
             data = _valued(value, whole=False)
             if data is not None and len(data) <= _MOST_BYTES:
                 found[name] = value
-    return found
+            else:
+                left[name] = reached(module, name)
+    return found | {"__left__": left}
 
 
 def _valued(value: Any, *, whole: bool = True) -> bytes | None:
@@ -133,12 +138,25 @@ def _valued(value: Any, *, whole: bool = True) -> bytes | None:
     return file.getvalue()
 
 
+_codes: dict[tuple[str, str], tuple[Version, str]] = {}
+
+
+def _reached(module: ModuleType, name: str, wanted: Version) -> str:
+    """The digest of the code that a name comes to; looked for once for each version."""
+    if not name:
+        return ""
+    known = _codes.get((module.__name__, name))
+    if known is None or known[0] != wanted:
+        known = _codes[module.__name__, name] = (wanted, reached(module, name))
+    return known[1]
+
+
 _known: dict[tuple[str, str], tuple[Version, Any, bytes | None]] = {}
 
 
 def _contents(value: Any, found: Reference) -> bytes | None:
     """What a value is, as bytes; made once for each version."""
-    module, name, wanted = found
+    module, name, wanted, _ = found
     known = _known.get((module, name))
     if known is None or known[0] != wanted or known[1] is not value:
         data = _valued(value)

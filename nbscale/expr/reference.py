@@ -14,12 +14,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from nbscale.expr.version import Version, is_local, version
+from nbscale.expr.version import Version, is_local, reached, version
 
 __all__ = ["Reference", "Twin", "cached", "fill", "follow_files", "refer"]
 
-Reference: TypeAlias = tuple[str, str, Version]
-"""Where something is: its module, its name there ('' for the module), the version of the module."""
+Reference: TypeAlias = tuple[str, str, Version, str]
+"""Where something is: its module, its name there ('' for the module), the version of the module, and
+a digest of the code it can come to."""
 
 _loaded: dict[str, tuple[ModuleType, Version | None]] = {}
 """Modules and their versions when they were first looked at: later their state is their own."""
@@ -40,7 +41,7 @@ def follow_files() -> None:
 
 def refer(found: Reference, contents: bytes | None) -> Any:
     """The function, class or module of that version."""
-    name, path, wanted = found
+    name, path, wanted, code = found
     wanted = Version(*wanted)
     module = _with(name, wanted)
     if module is None and contents is not None:
@@ -52,7 +53,7 @@ def refer(found: Reference, contents: bytes | None) -> Any:
             _made[key] = pickle.loads(contents)
         return _made[key]
     if module is None:
-        module = _with_the_code(name, wanted)
+        module = _with_the_code(name, path.partition(".")[0], code)
     value: Any = module
     for part in path.split(".") if path else ():
         value = getattr(value, part)
@@ -128,14 +129,14 @@ def _put_back(modules: dict[str, ModuleType]) -> None:
             setattr(sys.modules[package], last, module)
 
 
-def _with_the_code(name: str, wanted: Version) -> ModuleType:
-    """The module if at least its code is the same: what it holds is then each process's own."""
+def _with_the_code(name: str, of: str, code: str) -> ModuleType:
+    """The module if at least the code of something in it is the same: what it holds is its own."""
     module = importlib.import_module(name)
-    have = _version(module)
-    if have is None or have.code != wanted.code:
+    if reached(module, of) != code:
         raise ImportError(
-            f"{name} was edited after this was made of it, and what it was cannot be pickled: "
-            f"it reads a lock, a connection or more than 1 MB; importlib.reload({name}) and make it again",
+            f"{name}.py is another than the {name} from which {of} was taken, and that cannot be "
+            f"pickled: it reads a lock, a connection or more than 1 MB. Make both the same with "
+            f"importlib.reload({name}), and then make what uses {of} again",
             name=name,
         )
     return module
@@ -147,10 +148,10 @@ class Twin(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise AttributeError(
-            f"{self.__name__}.{name} cannot be pickled, and {self.__name__} is another here than "
-            f"where this was made; reload it there with importlib.reload({self.__name__})"
-        )
+        left = self.__dict__.get("__left__", {})
+        if name not in left:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return getattr(_with_the_code(self.__name__, name, left[name]), name)
 
 
 def fill(module: ModuleType, inside: dict[str, Any]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from types import CodeType, FunctionType, MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
-__all__ = ["can_pickle", "culprit", "names_read"]
+from nbscale.expr.version import names_read
+
+__all__ = ["can_pickle", "culprit"]
 
 _DEEPEST = 12
 
@@ -107,9 +109,3 @@ def _of_function(function: FunctionType, path: str) -> Iterator[tuple[str, Any]]
         yield f"{path}.__defaults__[{number}]", item
     for name, item in (function.__kwdefaults__ or {}).items():
         yield f"{path}.__kwdefaults__[{name!r}]", item
-
-
-def names_read(code: CodeType) -> set[str]:
-    """Names that a code and those in it read."""
-    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
-    return set(code.co_names).union(*map(names_read, inner))

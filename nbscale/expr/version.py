@@ -8,6 +8,7 @@ same version of it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.machinery
@@ -21,7 +22,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-__all__ = ["Version", "home", "is_local", "version"]
+__all__ = ["Version", "home", "is_local", "names_read", "reached", "version"]
 
 _MOST = 256
 """Modules that read one another, up to which they are looked at: more are somebody's package."""
@@ -167,6 +168,58 @@ def _looked_at(module: ModuleType, looked: list[tuple[ModuleType, _Mark]]) -> Ve
     return Version(code.hexdigest(), state.hexdigest())
 
 
+def reached(module: ModuleType, name: str) -> str:
+    """Digest of the code that something in a module can come to, by the names that are read.
+
+    A module that was reloaded has the names of before, too, and only some of what it has is read.
+    """
+    state = hashlib.blake2b(digest_size=16)
+    seen = {(module.__name__, name)}
+    waiting = [(module, name)]
+    parts: list[bytes] = []
+    while waiting:
+        where, one = waiting.pop()
+        value = vars(where).get(one)
+        if not isinstance(value, (FunctionType, type, _CACHED)):
+            continue
+        parts.append(b"".join(_parts(value, {id(value)})))
+        home_of = sys.modules.get(value.__module__)
+        if home_of is None or not is_local(home_of):
+            continue
+        names = set().union(*map(names_read, _codes(value)))
+        readable = [home_of, *(m for m in vars(home_of).values() if isinstance(m, ModuleType))]
+        for other in readable:
+            if is_local(other):
+                found = {(other.__name__, n) for n in names if n in vars(other)} - seen
+                seen |= found
+                waiting += [(other, n) for _, n in found]
+    for part in sorted(parts):
+        state.update(part)
+    return state.hexdigest()
+
+
+def names_read(code: CodeType) -> set[str]:
+    """Names that a code and those in it read."""
+    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
+    return set(code.co_names).union(*map(names_read, inner))
+
+
+def _codes(value: Any) -> Iterator[CodeType]:
+    """The codes of a function, with what it wraps, or of a class."""
+    stack, seen = [value], {id(value)}
+    while stack:
+        one = stack.pop()
+        inner = list(_inner(one))
+        if isinstance(one, FunctionType):
+            yield one.__code__
+        elif isinstance(one, type):
+            inner = [*vars(one).values(), *one.__bases__]
+        for part in inner:
+            if id(part) not in seen and not isinstance(part, CodeType):
+                seen.add(id(part))
+                stack.append(part)
+
+
 # Code ---------------------------------------------------------------------------------------
 
 
@@ -195,21 +248,11 @@ _OF_THE_PROCESS = frozenset(
 
 def _member(part: Any, seen: set[int]) -> Iterator[bytes]:
     """A function, or what holds some: a method of a class, a property, a decorated function."""
-    inner = [
-        getattr(part, name, None)
-        for name in ("__func__", "fget", "fset", "fdel", "__wrapped__", "func")
-    ]
+    inner = [part] if isinstance(part, type) else list(_inner(part))
     if isinstance(part, FunctionType):
         yield from _code(part.__code__)
         yield _plain((part.__defaults__, part.__kwdefaults__))
-        for cell in part.__closure__ or ():
-            try:
-                inner.append(cell.cell_contents)
-            except ValueError:  # not filled yet
-                continue
-    elif isinstance(part, type):
-        inner = [part]
-    else:
+    elif not isinstance(part, type):
         yield _plain(getattr(part, "_value_", part))  # of an enumeration
     for one in inner:
         if isinstance(one, (FunctionType, type, _CACHED)) and id(one) not in seen:
@@ -217,12 +260,23 @@ def _member(part: Any, seen: set[int]) -> Iterator[bytes]:
             yield from _parts(one, seen)
 
 
+def _inner(part: Any) -> Iterator[Any]:
+    """What a function or a descriptor holds in turn."""
+    if isinstance(part, type):
+        return
+    for name in ("__func__", "fget", "fset", "fdel", "__wrapped__", "func"):
+        yield getattr(part, name, None)
+    for cell in getattr(part, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):  # not filled yet
+            yield cell.cell_contents
+
+
 def _code(code: CodeType) -> Iterator[bytes]:
+    # No lines: autoreload leaves a function that is only moved, or gives it others.
     yield code.co_code
-    yield code.co_linetable
     yield code.co_exceptiontable
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-    yield repr((code.co_flags, code.co_firstlineno, code.co_argcount, *names)).encode()
+    yield repr((code.co_flags, code.co_argcount, code.co_kwonlyargcount, *names)).encode()
     for const in code.co_consts:
         if isinstance(const, CodeType):
             yield from _code(const)

@@ -40,6 +40,19 @@ def test_a_cut_frame(length):
         into.open(out.seal(b"payload")[:length])
 
 
+def test_what_is_wrong_is_said_before_anything_is_signed():
+    out, into = ends()
+    frame = out.seal(b"payload")
+    for wrong, text in (
+        (frame[:51], "shorter than a header"),
+        (b"nbf2" + frame[4:], "no frame of nbscale"),
+        (frame + b"x", "longer than it says"),
+        (frame[:-1] + b"x", "signature"),
+    ):
+        with pytest.raises(BadFrame, match=text):
+            into.open(wrong)
+
+
 def test_sent_again_or_out_of_turn():
     out, into = ends()
     first, second = out.seal(b"1"), out.seal(b"2")

@@ -134,7 +134,6 @@ EDITS = {
     "a class method": ("cls(1)", "cls(2)"),
     "a class in one": ("return 1\n", "return 2\n"),
     "a base": ("class Inner:", "class Inner(dict):"),
-    "lines": ("\nLIMIT", "\n\nLIMIT"),
 }
 STATES = {
     "a number": ("LIMIT = 3", "LIMIT = 4"),

@@ -187,8 +187,38 @@ def test_one_with_a_lock_that_was_edited(engine, file):
     file.reload()
     assert both(engine, module.f) == 22
     replace_workers(engine)
-    with pytest.raises(ImportError, match=rf"{file.name} was edited.*importlib\.reload"):
+    with pytest.raises(ImportError, match=rf"{file.name}\.py is another.*importlib\.reload"):
         both(engine, with_the_old)
+
+
+def test_one_with_a_lock_whose_names_were_renamed(engine, file):
+    """Python keeps the old names as it reloads a module; workers never had them."""
+    text = "import threading\nlock = threading.Lock()\ndef {0}():\n    with lock:\n        return g()\ndef g():\n    return {1}"
+    file.write(text.format("f", 1)).load()
+    file.write(text.format("better", 22))
+    module = file.reload()
+    assert module.f() == 22
+    for _ in range(2):
+        assert both(engine, module.better) == both(engine, lambda: module.better()) == 22
+        replace_workers(engine)
+    with pytest.raises(ImportError, match="from which f was taken"):
+        both(engine, module.f)
+    file.write(text.format("better", 333))  # what it reads is another now
+    replace_workers(engine)
+    with pytest.raises(ImportError, match="from which better was taken"):
+        both(engine, module.better)
+    with pytest.raises(ImportError, match="from which better was taken"):
+        both(engine, lambda: module.better())
+
+
+def test_a_comment_is_no_edit(engine, file):
+    text = "import os\nseen = []\ndef f():\n    seen.append(1)\n    return os.getpid(), len(seen)"
+    module = file.write(text).load()
+    before = dict(everywhere(engine, module.f))
+    file.write("# a comment\n\n" + text)
+    module = file.reload()
+    after = everywhere(engine, module.f)
+    assert all(count > before.get(pid, 0) for pid, count in after)
 
 
 def test_a_cached_function(engine, file):

@@ -1,0 +1,1 @@
+"""The same faults for every pool: who survives what."""
