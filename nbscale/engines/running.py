@@ -208,13 +208,20 @@ class Running:
         failure.__cause__ = error
         return failure
 
-    def standstill(self) -> Stuck:
-        """What the caller gets when nothing runs and nothing ends."""
+    def standstill(self, seen: str = "") -> Stuck:
+        """What the caller gets when nothing runs and nothing ends.
+
+        ``seen`` says by what that was found out.
+        """
         state = ", ".join(
             f"stage {n} ({work.stage.name}): {len(work.table)} of {work.stage.n_tasks} values"
             for n, work in self.works.items()
         )
-        return Stuck(f"nothing can move any more in {self.info.what!r}: {state}")
+        state = ": " + "; ".join(filter(None, [seen, state])) if seen or state else ""
+        return Stuck(
+            f"nothing can move any more in {self.info.what!r}{state}. This is a mistake of nbscale's; "
+            "please report it with this text. What was running was stopped, and you can go on"
+        )
 
     def tell_memory(self, held: int, budget: int) -> None:
         """Tell the observers what values hold and may hold, in bytes, ten times a second at most."""

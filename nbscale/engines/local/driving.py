@@ -18,6 +18,7 @@ from nbscale.engines.local.pool import Pool
 from nbscale.engines.local.remote import Remote
 from nbscale.engines.local.showing import Showing
 from nbscale.engines.local.spilling import Spilling
+from nbscale.engines.local.watchdog import Watchdog
 from nbscale.engines.local.worker import INLINE
 from nbscale.engines.loop import Loop
 from nbscale.engines.running import Running
@@ -166,6 +167,7 @@ class PoolDriver(Driver):
         self._suspects: set[int] = set()  # workers that were stopped or dead at the last look
         self._frozen: set[int] = set()
         self._waiting_since: float | None = None  # for the first worker to be ready
+        self._watchdog = Watchdog()
         super().__init__(loop, limit)
         self._perform = {
             **self._perform,
@@ -296,6 +298,7 @@ class PoolDriver(Driver):
         if number not in self._given or number in self._doomed:
             return  # it is being replaced
         self._recalled.discard(number)
+        self._watchdog.heard(number)
         for message in messages:
             kind = message[0]
             if kind == "done":
@@ -483,6 +486,19 @@ class PoolDriver(Driver):
         elif time.monotonic() - self._waiting_since > _STARTING:
             self._waiting_since = None
             self.pool.abandon()
+        self._look_for_life()
+
+    def _look_for_life(self) -> None:
+        """End runs of which nothing moves: a defect, and better named than waited for."""
+        given = {n: len(g) for n, g in self._given.items() if n not in self._frozen}
+        starting = self.pool.starting > 0 and not self._spilling.under_way
+        amiss = self._watchdog.look(time.monotonic(), given, self.pool.waits, starting=starting)
+        for key, text in amiss.items():
+            keys = {stage for stage, _ in self._given.get(key, ())} if key is not None else set()
+            for run in list(self._runs.values()):
+                mine = key is None or any(remote.key in keys for remote in run.works.values())
+                if mine and run.failure is None:
+                    self._fail(run, run.standstill(text))
 
     def _stop(self, action: Stop) -> None:
         number, stage, task = action.task

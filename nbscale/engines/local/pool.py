@@ -36,7 +36,7 @@ import zmq
 from nbscale.comm import descriptors
 from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines.local.forkserver import ForkServer, heavy
-from nbscale.engines.local.worker import AT, HEED, PAGE, ways
+from nbscale.engines.local.worker import AT, HEED, PAGE, WAITS, ways
 from nbscale.engines.loop import Loop
 from nbscale.errors import BadFrame, EngineError
 
@@ -257,6 +257,11 @@ class Pool:
         """Stage and task that a worker has begun last, dead or alive; None if that is not known."""
         worker = self._workers.get(number)
         return self._ends.get(number, (-1, -1)) if worker is None else worker.place
+
+    def waits(self, number: int) -> bool:
+        """Whether a worker says that it waits for work."""
+        worker = self._workers.get(number)
+        return worker is not None and worker.at[WAITS] == 1
 
     def interrupt(self, number: int) -> None:
         """Make a worker look at its messages, all that were sent until now."""

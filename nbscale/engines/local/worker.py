@@ -43,7 +43,7 @@ from nbscale.store.segments import Extent, Maps, make_segment
 from nbscale.store.shared import fetch_with
 from nbscale.store.spill import read_span
 
-__all__ = ["AT", "HEED", "INLINE", "PAGE", "main", "ways"]
+__all__ = ["AT", "HEED", "INLINE", "PAGE", "WAITS", "main", "ways"]
 
 T = TypeVar("T")
 
@@ -62,7 +62,10 @@ AT = struct.Struct("<qq")
 HEED = struct.Struct("<q")
 """After it: how many frames there are to be read by a worker that is interrupted."""
 
-PAGE = AT.size + HEED.size
+WAITS = AT.size + HEED.size
+"""Where behind them a worker says that it waits for work: 1, else 0."""
+
+PAGE = WAITS + 1
 
 _LATE = 0.1
 """Seconds a frame may be under way: a signal is faster."""
@@ -190,7 +193,10 @@ class _Worker:
             if not tasks:
                 self._gone.clear()
                 self._tell()
-                self._take(self._socket.recv())
+                self._place[WAITS] = 1
+                frame = self._socket.recv()
+                self._place[WAITS] = 0
+                self._take(frame)
                 self._timing.begin()
             while tasks:
                 self._attempt(tasks.popleft())
