@@ -57,6 +57,9 @@ _SMALL = 1_000_000
 _MOST_TASKS = 100_000
 """Tasks of which is kept what they did, over all runs; those of the last run are kept in any case."""
 
+_FEW_RUNS, _MANY_TASKS = 50, 1000
+"""After so many runs, or one of so many tasks, what is kept of them is looked at."""
+
 _MOST_FAILURES = 5
 """Runs that failed of which the stages are kept, with whatever their programs hold."""
 
@@ -269,6 +272,7 @@ class Session:
         self._joining = threading.Lock()
         self._joints: dict[_Key, tuple[Joint, RunReport]] = {}
         self._failures: dict[int, Failed] = {}
+        self._unchecked = 0  # runs since what is kept of them was looked at
 
     def plan(self, requests: Sequence[Request]) -> tuple[PlanJob, list[Change]]:
         """Rewrite the requested nodes and make the job that lowers them."""
@@ -605,24 +609,29 @@ class Session:
     def _remember(self, record: RunReport) -> None:
         """Keep what is told of a run, and for the last of them what they did."""
         record.recording = Recording()
-        going_on = [
-            r for r in self.records if r.run in self._under_way and r.engine == record.engine
-        ]
-        for other in going_on:
-            if other.recording is not None:
-                other.beside.append(record.recording)
-                record.beside.append(other.recording)
+        for run in list(self._under_way):
+            other = next((one for one in reversed(self.records) if one.run == run), None)
+            if other is None or other.recording is None or other.engine != record.engine:
+                continue
+            other.beside.append(record.recording)
+            record.beside.append(other.recording)
+        last = self.records[-1].recording if self.records else None
         self.records.append(record)
         del self.records[:-1000]
+        self._unchecked += 1
+        # Not for each of many small runs, which must cost little.
+        if self._unchecked >= _FEW_RUNS or (last is not None and len(last) > _MANY_TASKS):
+            self._unchecked = 0
+            self._forget_tasks()
+
+    def _forget_tasks(self) -> None:
+        """Keep what tasks did of the last runs only; of the last and of those under way always."""
         count = 0
-        for one in reversed(self.records):
-            count += 0 if one.recording is None else len(one.recording)
-            if (
-                count > _MOST_TASKS
-                and one.run not in self._under_way
-                and one is not self.records[-2]
-            ):
-                one.recording, one.beside = None, []
+        for at, one in enumerate(reversed(self.records)):
+            if one.recording is not None:
+                count += len(one.recording)
+                if count > _MOST_TASKS and at > 1 and one.run not in self._under_way:
+                    one.recording, one.beside = None, []
 
     def _choose(self, job: PlanJob, fixed: str | None) -> tuple[Engine, str]:
         name = fixed if fixed is not None else config.get().engine

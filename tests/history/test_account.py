@@ -230,13 +230,18 @@ def test_a_real_run_says_what_its_lines_took(table):
 def test_only_the_last_runs_are_recorded(monkeypatch):
     session = ns.session.current()
     monkeypatch.setattr(ns.session, "_MOST_TASKS", 10)
-    for _ in range(3):
+    monkeypatch.setattr(ns.session, "_FEW_RUNS", 5)
+    for _ in range(20):
         na.arange(8, chunks=1).sum().compute()
     assert ns.runs()[-1].account.total > 0
-    assert ns.runs()[-3].recording is None
+    assert sum(run.recording is not None for run in ns.runs()[-20:]) <= 5 + 2
     with pytest.raises(ValueError, match="is not recorded"):
-        _ = ns.runs()[-3].account
+        _ = ns.runs()[-19].account
     assert session.records[-1].recording is not None
+    monkeypatch.setattr(ns.session, "_MANY_TASKS", 4)
+    for _ in range(4):
+        na.arange(8, chunks=1).sum().compute()
+    assert [run.recording is not None for run in ns.runs()[-4:]] == [False, False, True, True]
 
 
 def test_workers_that_start_are_told_of():
