@@ -274,3 +274,34 @@ def test_calls_are_each_of_their_line():
     made = recorded([calls], [(0, 0, 0, 0, 1), (0, 1, 0, 1, 4), (0, 2, 0, 4, 10)], workers=1)
     lines = account_of(made).lines
     assert [(line.place.line, line.compute / SECOND) for line in lines] == [(2, 9), (1, 1)]
+
+
+def test_a_run_whose_values_go_to_disk_says_so():
+    import numpy as np
+
+    from nbscale import config
+    from nbscale.testing.jobs import Results, each, everything, over, plain
+    from nbscale.testing.jobs import stage as job_stage
+
+    n, size = 24, 1 << 20
+    a = job_stage(0, n, lambda index: np.full(size, index[0]), user_code=True)
+    b = job_stage(1, n, lambda index, value: int(value[0]), each(a), user_code=True)
+    c = job_stage(2, 1, lambda index, values: sum(values), everything(b), user_code=True)
+    last = over(c, All(n, 1), delivery="one")
+    d = job_stage(
+        3, n, lambda index, value, total: total + int(value[-1]), each(a), last,
+        result=0, user_code=True,
+    )  # fmt: skip
+    made, results = Recording(), Results()
+    with config.set(memory_limit=96 << 20):  # half of what is made
+        engine = LocalEngine()
+        try:
+            info = dataclasses.replace(_info(), recording=made)
+            engine.run(plain(a, b, c, d), info=info, deliver=results).wait()
+        finally:
+            engine.close()
+    assert results.of(0) == [sum(range(n)) + i for i in range(n)]
+    account = account_of(made)
+    assert account.total == account.workers * round(account.wall * SECOND)
+    assert account.nanoseconds["spill"] + account.nanoseconds["memory"] > 0
+    assert made.can_spill
