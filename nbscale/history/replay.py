@@ -51,6 +51,8 @@ class Prediction:
         Where the time of the workers would have gone, from the first task to the last.
     peak
         Most bytes of values in memory at once.
+    cores
+        Processors that there were.
     """
 
     workers: int
@@ -62,6 +64,7 @@ class Prediction:
     longest: tuple[str, float]
     account: Account
     peak: int
+    cores: int
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -87,6 +90,16 @@ class Prediction:
         late = ns["hand-over"] / total
         if late >= _MUCH:
             found.append(f"small tasks: workers wait for the next one {late:.0%} of the time")
+        crowd = ns["processor"] / total
+        if crowd >= _MUCH:
+            found.append(
+                f"other programs: tasks wait for a processor {crowd:.0%} of the time"
+                + (
+                    f", of which there are {self.cores} for {self.workers} workers"
+                    if self.workers > self.cores
+                    else ""
+                )
+            )
         if not found:
             busy = (ns["compute"] + ns["parse"] + ns["move"]) / total
             found.append(f"work: workers are busy {busy:.0%} of the time")
@@ -140,6 +153,10 @@ def what_if(
     around = (recording.ended or 0.0) - recording.began - (end - begin)
     overhead = _overhead(recording, begin, end, len(measured))
     job = _Again(recording)
+    crowds = {n: _crowd(recording, recording.waited(n), workers) for n in recording.stages}
+    for key, row in measured.items():
+        own = (row.stop - row.start) * (1 - recording.waited(row.stage))
+        measured[key] = row._replace(stop=row.start + own * (1 + crowds[row.stage]))
 
     def row_of(stage: Stage, task: int) -> Row:
         number = job.was[stage.number]
@@ -148,8 +165,7 @@ def what_if(
 
     def seconds_of(stage: Stage, task: int) -> float:
         row = row_of(stage, task)
-        waited = recording.waited(row.stage)
-        return (row.stop - row.start) * (1 - waited + _crowd(recording, waited, workers))
+        return row.stop - row.start
 
     made, peak = simulated(
         [job],
@@ -163,7 +179,9 @@ def what_if(
     for number, was in enumerate(job.was):
         made.operations[number] = recording.operations[was]
         if was in recording.spent:
-            made.spent[number] = recording.spent[was]
+            *others, _ = recording.spent[was]
+            waited = sum(others) * crowds[was] / (1 + crowds[was])
+            made.spent[number] = [*others, waited]
     account = account_of(made)
     path = critical_path(recording, measured)
     longest = max(path, key=lambda row: row.stop - row.start, default=None)
@@ -180,6 +198,7 @@ def what_if(
         name,
         account,
         peak,
+        recording.cores,
     )
 
 
@@ -289,7 +308,7 @@ def _measured(recording: Recording) -> Measured:
 
 
 def _crowd(recording: Recording, waited: float, workers: int) -> float:
-    """Which part of its time a task would wait for a processor, with so many workers.
+    """Seconds that a task would wait for a processor for each that it has one.
 
     Processors are shared evenly: a worker fewer leaves each of the others more. More workers are
     taken to come with processors of their own.
@@ -297,8 +316,7 @@ def _crowd(recording: Recording, waited: float, workers: int) -> float:
     if not waited:
         return 0.0
     fewer = max(0, recording.workers - workers) / recording.cores
-    own = 1 - waited
-    return max(0.0, waited - own * fewer)
+    return max(0.0, waited / max(1e-3, 1 - waited) - fewer)
 
 
 def _overhead(recording: Recording, begin: float, end: float, tasks: int) -> float:

@@ -13,7 +13,7 @@ from nbscale.graph.axismap import All, Each
 from nbscale.graph.job import Grow, Watch
 from nbscale.graph.stage import Edge, Program, Stage
 from nbscale.history.account import account_of
-from nbscale.history.recording import Recording
+from nbscale.history.recording import Operation, Recording
 from nbscale.history.replay import critical_path, simulated, what_if
 from nbscale.scheduler.simulate import Faults
 from nbscale.testing.random_jobs import RandomJob
@@ -106,13 +106,18 @@ def test_time_for_a_processor_is_shared_by_fewer():
         [stage(0, 4, result=0)], [(0, i, i % 2, i // 2 * 3, i // 2 * 3 + 3) for i in range(4)]
     )
     made.ended, made.cores = 6.0, 2
-    made.operations[0] = ()
+    made.operations[0] = (Operation("f", None, reads=False),)
     made.spent[0] = [3.0, 0.0, 2.0]  # two of three seconds were waited: two others for each of both
     assert made.waited(0) == pytest.approx(2 / 3)
     assert what_if(made).seconds == pytest.approx(6)
     # One worker fewer on two processors: each second takes half a second less.
     assert what_if(made, 1).seconds == pytest.approx(4 * 2.5)
-    assert what_if(made, 4).seconds == pytest.approx(3)
+    four = what_if(made, 4)
+    assert four.seconds == pytest.approx(3)
+    assert four.reasons[-1] == (
+        "other programs: tasks wait for a processor 67% of the time, of which there are 2 for 4 "
+        "workers"
+    )
 
 
 def test_stages_that_joined_later_join_later():
