@@ -6,7 +6,7 @@ import pytest
 
 from nbscale.events import Place
 from nbscale.expr.node import walk
-from nbscale.plan.rewrite import bottom_up, rewrite, substitute
+from nbscale.plan.rewrite import bottom_up, inherit_places, rewrite, substitute
 from tests.expr.nodes import Numbers, Plus, Total, Zip
 
 
@@ -35,6 +35,53 @@ def test_what_replaces_a_root_keeps_its_place():
     places = {Plus(Plus(Numbers(2), 1), 2).key: here}
     (after,), _ = rewrite((Plus(Plus(Numbers(2), 1), 2),), [rule("merge", merge_plus)], places)
     assert places[after.key] is here
+
+
+def wider(node):
+    """As a rule that has a source read more or less does: all above it is made anew."""
+    if isinstance(node, Numbers) and node.width == 3:
+        return Numbers(node.parts, 5)
+    return None
+
+
+def test_nodes_that_are_made_anew_keep_the_place_of_those_they_stand_for():
+    lines = [Place("cell", n) for n in range(4)]
+    source = Numbers(2)
+    one = Plus(source, 1)
+    two = Plus(one, 2)
+    root = Zip(two, source)
+    places = {n.key: line for n, line in zip((source, one, two, root), lines, strict=True)}
+    (after,), _ = rewrite((root,), [rule("wider", wider)], places)
+    found = {
+        type(n).__name__ + str(getattr(n, "amount", "")): places[n.key] for n in walk((after,))
+    }
+    assert found == {
+        "Numbers": lines[0], "Plus1": lines[1], "Plus2": lines[2], "Zip": lines[3]
+    }  # fmt: skip
+
+
+def test_where_several_become_one_it_has_their_place_if_they_share_it():
+    here, there = Place("cell", 1), Place("cell", 2)
+    inner, root = Plus(Numbers(2), 1), Plus(Plus(Numbers(2), 1), 2)
+    places = {inner.key: here, root.key: here, Zip(root, root).key: there}
+    (after,), _ = rewrite((Zip(root, root),), [rule("merge", merge_plus)], places)
+    assert places[after.left.key] is here
+    places = {inner.key: here, root.key: there, Zip(root, root).key: there}
+    (after,), _ = rewrite((Zip(root, root),), [rule("merge", merge_plus)], places)
+    assert places[after.left.key] is there  # that of the root
+
+
+def test_what_one_call_made_with_others_was_written_there():
+    source = Numbers(2)
+    inner, other = Plus(source, 1), Plus(source, 5)
+    root = Zip(Plus(inner, 2), other)
+    here, there = Place("cell", 1), Place("cell", 2)
+    places = {root.key: there, Plus(inner, 2).key: here}
+    inherit_places(places, (root,))
+    assert places[inner.key] is here
+    assert places[source.key] is here  # read by both; made with the first
+    assert places[other.key] is there
+    inherit_places({}, (root,))  # nothing is known of anything
 
 
 def test_a_rule_may_not_change_what_a_root_delivers():
