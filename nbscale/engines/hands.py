@@ -38,6 +38,12 @@ _AHEAD = 0.010
 
 _MOST_AHEAD = 64
 
+_LOOK = 5.0
+"""Seconds between two looks whether anything moves."""
+
+_LOOKS = 4
+"""So many looks in turn at which all threads wait for tasks that are given out: one is lost."""
+
 
 class KernelDriver(Driver):
     """One machine, its runs, and a desk where threads fetch their tasks.
@@ -71,6 +77,8 @@ class KernelDriver(Driver):
         self._store = store
         self._relieve = relieve
         self._ended = ended
+        self._watching = False
+        self._still = 0
         self._wanted = workers
         self._workers = 0
         self._busy = 0
@@ -87,6 +95,27 @@ class KernelDriver(Driver):
     def scale(self, workers: int) -> None:
         """Change how many tasks run at the same time."""
         self._loop.post(self._guarded, self._scale, workers)
+
+    # The way in and out ---------------------------------------------------------------------
+
+    def _guarded(self, call: Callable[..., None], *args: Any) -> None:
+        super()._guarded(call, *args)
+        # Where the waiter runs the tasks nobody but her could lose one, and there are many such.
+        if self._runs and not self._watching and self._relieve is not None:
+            self._watching = True
+            self._loop.after(_LOOK, self._guarded, self._watch)
+
+    def _watch(self) -> None:
+        """End the runs if all threads wait though tasks are given out: a defect, and named."""
+        self._watching = False
+        desk = self.desk
+        waits = self._busy > 0 and len(desk.idle) >= self._workers
+        self._still = self._still + 1 if waits and desk.items.empty() and not desk.outcomes else 0
+        if self._still >= _LOOKS:
+            self._still = 0
+            seen = f"all {self._workers} threads wait for tasks, though {self._busy} are given out"
+            for run in list(self._runs.values()):
+                self._fail(run, run.standstill(seen))
 
     # Tasks ----------------------------------------------------------------------------------
 

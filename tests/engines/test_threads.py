@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from nbscale import config
+from nbscale.engines import hands
 from nbscale.engines.base import RunInfo, load_engine
-from nbscale.errors import EngineError, RunCancelled
+from nbscale.errors import EngineError, RunCancelled, Stuck
 from nbscale.testing.jobs import Results, plain, run, stage
 
 
@@ -113,3 +114,47 @@ def test_a_task_that_computes_runs_it_in_its_own_thread(engine):
 def test_user_code_is_not_for_threads(engine):
     assert not engine.capabilities.user_code
     assert engine.capabilities.parallel
+
+
+def test_a_task_that_is_lost_ends_the_run_and_the_engine_goes_on(monkeypatch):
+    monkeypatch.setattr(hands, "_LOOK", 0.05)
+    engine = load_engine("threads")
+    try:
+        engine.start()
+        desk = engine._driver.desk
+        plainly, lost = desk.items, []
+
+        class Losing:
+            """The items, of which the first never arrives."""
+
+            empty = plainly.empty
+            get = plainly.get
+            get_nowait = plainly.get_nowait
+
+            def put(self, item):
+                if item is not None and not lost:
+                    lost.append(item)
+                else:
+                    plainly.put(item)
+
+        desk.items = Losing()
+        with pytest.raises(Stuck, match=r"threads wait for tasks, though 1 are given out; stage 0"):
+            run(engine, plain(stage(0, 3, lambda index: index[0], result=0)))
+        assert lost
+        assert run(engine, plain(stage(0, 3, lambda index: index[0], result=0))) == [0, 1, 2]
+    finally:
+        engine.close()
+
+
+def test_a_task_that_takes_long_is_not_lost(monkeypatch):
+    monkeypatch.setattr(hands, "_LOOK", 0.01)
+    engine = load_engine("threads")
+    over = threading.Event()
+    timer = threading.Timer(0.5, over.set)  # some fifty looks
+    try:
+        timer.start()
+        task = stage(0, 1, lambda index: over.wait(60), result=0)
+        assert run(engine, plain(task)) == [True]
+    finally:
+        timer.join()
+        engine.close()
