@@ -15,13 +15,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.peers_faults.faults import FAULTS
 from benchmarks.peers_faults.pools import PEERS
-from benchmarks.proctree import descendants
 from benchmarks.rows import RESULTS, ROOT
 
 __all__ = ["main", "run_cell", "table"]
@@ -36,42 +36,42 @@ def run_cell(peer: str, fault: str, deadline: float = DEADLINE) -> dict[str, Any
     """Run one cell and say what came of it; its processes are ended, whatever it was."""
     with tempfile.TemporaryDirectory(prefix="fault-", ignore_cleanup_errors=True) as folder:
         read, write = os.pipe()
+        mark = uuid.uuid4().hex
         cell = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.peers_faults.cell", peer, fault],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "NBSCALE_CELL": str(write)},
+            env=os.environ | {"PYTHONPATH": str(ROOT), "NBSCALE_CELL": str(write), "CELL": mark},
             pass_fds=[write],
             stdout=subprocess.DEVNULL,
             stderr=(Path(folder) / "stderr").open("w"),
             start_new_session=True,
         )
         os.close(write)
-        below: set[int] = set()
-        said: dict[str, Any]
+        said: dict[str, Any] = {"survived": False, "text": f"no answer in {deadline:.0f} s"}
         try:
-            left = deadline
-            while True:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    cell.wait(min(left, 1.0))
-                    break
-                below |= set(descendants(cell.pid))
-                left -= 1.0
-                if left <= 0:
-                    break
-            if cell.poll() is None:
-                said = {"survived": False, "text": f"no answer in {deadline:.0f} s"}
-            else:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                cell.wait(deadline)
                 with os.fdopen(os.dup(read)) as file:
                     text = file.read()
                 last = (Path(folder) / "stderr").read_text().strip().splitlines()[-1:]
                 said = json.loads(text) if text else {"survived": False, "text": f"broke: {last}"}
         finally:
             os.close(read)
-            for pid in {*below, *descendants(cell.pid), cell.pid}:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            _end_all(mark)
             cell.wait()
     return {"peer": peer, "fault": fault, **said}
+
+
+def _end_all(mark: str) -> None:
+    """End every process of a cell: some are nobody's children by then, but all have its mark."""
+    found = True
+    while found:
+        found = False
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if f"CELL={mark}\0".encode() in path.read_bytes():
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+                    found = True
 
 
 def table(cells: Iterable[dict[str, Any]], peers: Iterable[str]) -> str:
