@@ -270,7 +270,8 @@ def tried(
 
     if any(name.partition(".")[0] == "nbscale" for name in sys.modules):
         raise RuntimeError("nbscale is imported already: the copy would not be")
-    every = [m for file in target.files for m in mutants_of(file, (ROOT / file).read_text())]
+    texts = {file: (ROOT / file).read_text() for file in target.files}
+    every = [m for file, text in texts.items() for m in mutants_of(file, text)]
     chosen = random.Random(seed).sample(every, min(sample, len(every)))
     missed: list[Mutant] = []
     count, began = 0, time.monotonic()
@@ -285,9 +286,9 @@ def tried(
             if time.monotonic() - began > seconds:
                 break
             path = tree / mutant.file
-            path.write_text(changed(path.read_text(), mutant.number))
+            path.write_text(changed(texts[mutant.file], mutant.number))
             how = next((t for t in target.tests if _outcome(t, timeouts[t]) != 0), None)
-            path.write_text((ROOT / mutant.file).read_text())
+            path.write_text(texts[mutant.file])
             count += 1
             if how is None:
                 missed.append(mutant)
