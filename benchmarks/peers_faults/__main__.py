@@ -11,6 +11,7 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -126,7 +127,13 @@ def main(words: list[str] | None = None) -> int:
             print(f"{name:<22} {peer:<12} {_shown(cell)}", flush=True)
             file.write_text("".join(json.dumps(one) + "\n" for one in cells.values()))
     shown = table(cells.values(), [p for p in PEERS if any(p == peer for _, peer in cells)])
-    (args.results / "summary.md").write_text(f"# The same faults, pool by pool\n\n{shown}\n")
+    where = (
+        f"{platform.system()} {platform.release()}, {len(os.sched_getaffinity(0))} cores, Python "
+        f"{platform.python_version()}. Two workers each; ✓ survived, ✗ not, neither: a figure, or "
+        f"nothing to survive. Each cell is a process of its own and may take {DEADLINE:.0f} s."
+    )
+    text = f"# The same faults, pool by pool\n\n{where}\n\n{shown}\n"
+    (args.results / "summary.md").write_text(text)
     print("\n" + shown)
     return 0
 

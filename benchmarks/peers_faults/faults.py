@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.peers_faults.pools import Faulty, alive
 from benchmarks.pools import WORKERS
 from benchmarks.proctree import descendants, memory_mb
+from benchmarks.rows import ROOT
 
 __all__ = ["FAULTS", "Fault", "Outcome"]
 
@@ -57,7 +58,7 @@ def fault(title: str, memory: int | None = None) -> Callable[[Any], Any]:
 
 def _said(error: Any) -> str:
     """An error in one line."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = " ".join(f"{type(error).__name__}: {error}".split()).replace(f"{ROOT}/", "")
     return text if len(text) <= 90 else text[:89] + "…"
 
 
