@@ -35,13 +35,16 @@ ENOUGH = 0.85
 """The share of changes that must be caught."""
 
 
-_AT_LEAST, _TIMES = 10.0, 4.0
+_AT_LEAST, _TIMES = 10.0, 3.0
 """Tests that take so many seconds and so many times as long as without a change never end."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """Files to change, and the tests that should notice, those that are quick first."""
+    """Files to change, and the tests that should notice, those that are quick first.
+
+    Of tests that take minutes a part is run: what it catches, all of them do.
+    """
 
     files: tuple[str, ...]
     tests: tuple[tuple[str, ...], ...]
@@ -60,12 +63,8 @@ TARGETS = {
         ),
         (
             ("tests/scheduler",),
-            ("tests/simulate/test_random.py",),
+            ("tests/simulate/test_random.py::test_every_run_ends_and_every_rule_holds[0]",),
             ("tests/simulate/test_simulate.py",),
-            tuple(
-                f"tests/simulate/test_small_worlds.py::test_every_way_ends[{graph}]"
-                for graph in ("((), (), (), ())", "((), (0,), (0, 1), ())", "((), (0,), (0,), (0,))")
-            ),
         ),
         300,
     ),

@@ -58,12 +58,10 @@ def home(value: Any) -> ModuleType | None:
 def is_local(module: ModuleType) -> bool:
     """Whether a module is a file that its user may be editing: no package that was installed."""
     spec = getattr(module, "__spec__", None)
-    if module.__name__ == "__main__":
-        return False
     # Modules that something rewrites as they are loaded, as pytest does, are nobody else's again.
     if spec is None or type(spec.loader) is not importlib.machinery.SourceFileLoader:
         return False
-    return _is_local_file(spec.name, spec.origin or "")
+    return module.__name__ != "__main__" and _is_local_file(spec.name, spec.origin or "")
 
 
 @functools.lru_cache(maxsize=4096)
