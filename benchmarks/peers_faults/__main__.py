@@ -11,17 +11,18 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.peers_faults.faults import FAULTS
 from benchmarks.peers_faults.pools import PEERS
-from benchmarks.proctree import descendants
 from benchmarks.rows import RESULTS, ROOT
 
 __all__ = ["main", "run_cell", "table"]
@@ -36,42 +37,42 @@ def run_cell(peer: str, fault: str, deadline: float = DEADLINE) -> dict[str, Any
     """Run one cell and say what came of it; its processes are ended, whatever it was."""
     with tempfile.TemporaryDirectory(prefix="fault-", ignore_cleanup_errors=True) as folder:
         read, write = os.pipe()
+        mark = uuid.uuid4().hex
         cell = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.peers_faults.cell", peer, fault],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "NBSCALE_CELL": str(write)},
+            env=os.environ | {"PYTHONPATH": str(ROOT), "NBSCALE_CELL": str(write), "CELL": mark},
             pass_fds=[write],
             stdout=subprocess.DEVNULL,
             stderr=(Path(folder) / "stderr").open("w"),
             start_new_session=True,
         )
         os.close(write)
-        below: set[int] = set()
-        said: dict[str, Any]
+        said: dict[str, Any] = {"survived": False, "text": f"no answer in {deadline:.0f} s"}
         try:
-            left = deadline
-            while True:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    cell.wait(min(left, 1.0))
-                    break
-                below |= set(descendants(cell.pid))
-                left -= 1.0
-                if left <= 0:
-                    break
-            if cell.poll() is None:
-                said = {"survived": False, "text": f"no answer in {deadline:.0f} s"}
-            else:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                cell.wait(deadline)
                 with os.fdopen(os.dup(read)) as file:
                     text = file.read()
                 last = (Path(folder) / "stderr").read_text().strip().splitlines()[-1:]
                 said = json.loads(text) if text else {"survived": False, "text": f"broke: {last}"}
         finally:
             os.close(read)
-            for pid in {*below, *descendants(cell.pid), cell.pid}:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            _end_all(mark)
             cell.wait()
     return {"peer": peer, "fault": fault, **said}
+
+
+def _end_all(mark: str) -> None:
+    """End every process of a cell: some are nobody's children by then, but all have its mark."""
+    found = True
+    while found:
+        found = False
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if f"CELL={mark}\0".encode() in path.read_bytes():
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+                    found = True
 
 
 def table(cells: Iterable[dict[str, Any]], peers: Iterable[str]) -> str:
@@ -126,7 +127,13 @@ def main(words: list[str] | None = None) -> int:
             print(f"{name:<22} {peer:<12} {_shown(cell)}", flush=True)
             file.write_text("".join(json.dumps(one) + "\n" for one in cells.values()))
     shown = table(cells.values(), [p for p in PEERS if any(p == peer for _, peer in cells)])
-    (args.results / "summary.md").write_text(f"# The same faults, pool by pool\n\n{shown}\n")
+    where = (
+        f"{platform.system()} {platform.release()}, {len(os.sched_getaffinity(0))} cores, Python "
+        f"{platform.python_version()}. Two workers each; ✓ survived, ✗ not, neither: a figure, or "
+        f"nothing to survive. Each cell is a process of its own and may take {DEADLINE:.0f} s."
+    )
+    text = f"# The same faults, pool by pool\n\n{where}\n\n{shown}\n"
+    (args.results / "summary.md").write_text(text)
     print("\n" + shown)
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 
@@ -15,6 +16,9 @@ from benchmarks.registry import Missing
 def main() -> None:
     """Do to a pool what it is told, and say what came of it."""
     peer, name = sys.argv[1:]
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # started in the background it has none
     if name == "--wait":
         pool = Faulty(peer)
         pool.pids()

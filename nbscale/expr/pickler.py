@@ -23,7 +23,7 @@ import cloudpickle
 from cloudpickle import cloudpickle as by_value
 
 from nbscale.expr.reference import Reference, Twin, cached, fill, refer
-from nbscale.expr.version import Version, home, is_local, reached, version
+from nbscale.expr.version import Start, Version, home, is_local, reached, version
 
 __all__ = ["Pickler", "dumps"]
 
@@ -121,8 +121,7 @@ def _items(module: ModuleType) -> dict[str, Any]:
     left: dict[str, str] = {}
     for name, value in vars(module).items():
         if not (name.startswith("__") and name.endswith("__")):
-            data = _valued(value, whole=False)
-            if data is not None and len(data) <= _MOST_BYTES:
+            if _valued(value, whole=False) is not None:
                 found[name] = value
             else:
                 left[name] = reached(module, name)
@@ -130,12 +129,12 @@ def _items(module: ModuleType) -> dict[str, Any]:
 
 
 def _valued(value: Any, *, whole: bool = True) -> bytes | None:
-    file = io.BytesIO()
+    start = Start(_MOST_BYTES)
     try:
-        _ByValue(file, whole=whole).dump(value)
-    except Exception:  # noqa: BLE001 - it reads a lock, a connection, ...: then it has its name only
+        _ByValue(start, whole=whole).dump(value)
+    except Exception:  # noqa: BLE001 - it is large, or reads a lock, ...: then it has its name only
         return None
-    return file.getvalue()
+    return bytes(start.data)
 
 
 _codes: dict[tuple[str, str], tuple[Version, str]] = {}
@@ -159,8 +158,5 @@ def _contents(value: Any, found: Reference) -> bytes | None:
     module, name, wanted, _ = found
     known = _known.get((module, name))
     if known is None or known[0] != wanted or known[1] is not value:
-        data = _valued(value)
-        if data is not None and len(data) > _MOST_BYTES:
-            data = None
-        _known[module, name] = known = (wanted, value, data)
+        _known[module, name] = known = (wanted, value, _valued(value))
     return known[2]

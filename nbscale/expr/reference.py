@@ -7,6 +7,7 @@ loaded, it imports anew. One in which the user edits never does, since that is h
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import pickle
 import sys
@@ -22,13 +23,16 @@ Reference: TypeAlias = tuple[str, str, Version, str]
 """Where something is: its module, its name there ('' for the module), the version of the module, and
 a digest of the code it can come to."""
 
+_MOST_MADE = 256
+
 _loaded: dict[str, tuple[ModuleType, Version | None]] = {}
 """Modules and their versions when they were first looked at: later their state is their own."""
 
-_tried: dict[tuple[str, Version], Any] = {}
+_tried: dict[tuple[str, Version], int] = {}
 """Versions that the files did not have, and the files as they were then."""
 
-_made: dict[tuple[Reference, bytes], Any] = {}
+_made: dict[bytes, Any] = {}
+"""What was made of contents, by their digests."""
 
 _follows = False
 
@@ -45,9 +49,9 @@ def refer(found: Reference, contents: bytes | None) -> Any:
     wanted = Version(*wanted)
     module = _with(name, wanted)
     if module is None and contents is not None:
-        key = (found, contents)
+        key = hashlib.blake2b(contents, digest_size=16).digest()
         if key not in _made:  # so that there is one of each class
-            if len(_made) > 1 << 12:
+            if len(_made) > _MOST_MADE:
                 _made.clear()
             # The bytes lie inside those being read, which were checked.
             _made[key] = pickle.loads(contents)
@@ -70,7 +74,7 @@ def _with(name: str, wanted: Version) -> ModuleType | None:
         return module
     if not _follows:
         return None
-    files = _files(name)
+    files = _files()
     if _tried.get((name, wanted)) == files:
         return None
     anew = _imported_anew(name)
@@ -95,7 +99,8 @@ def _local_modules() -> dict[str, ModuleType]:
     return {n: m for n, m in list(sys.modules.items()) if isinstance(m, ModuleType) and is_local(m)}
 
 
-def _files(name: str) -> Any:
+def _files() -> int:
+    """A number for the files as they are now."""
     stamps = []
     for module in _local_modules().values():
         try:
@@ -103,7 +108,7 @@ def _files(name: str) -> Any:
             stamps.append((module.__name__, stat.st_mtime_ns, stat.st_size))
         except OSError:
             stamps.append((module.__name__, 0, 0))
-    return sorted(stamps)
+    return hash(tuple(sorted(stamps)))
 
 
 def _imported_anew(name: str) -> tuple[ModuleType, dict[str, ModuleType]] | None:

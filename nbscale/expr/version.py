@@ -22,7 +22,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-__all__ = ["Version", "home", "is_local", "names_read", "reached", "version"]
+__all__ = ["Start", "Version", "home", "is_local", "names_read", "reached", "version"]
 
 _MOST = 256
 """Modules that read one another, up to which they are looked at: more are somebody's package."""
@@ -58,12 +58,10 @@ def home(value: Any) -> ModuleType | None:
 def is_local(module: ModuleType) -> bool:
     """Whether a module is a file that its user may be editing: no package that was installed."""
     spec = getattr(module, "__spec__", None)
-    if module.__name__ == "__main__":
-        return False
     # Modules that something rewrites as they are loaded, as pytest does, are nobody else's again.
     if spec is None or type(spec.loader) is not importlib.machinery.SourceFileLoader:
         return False
-    return _is_local_file(spec.name, spec.origin or "")
+    return module.__name__ != "__main__" and _is_local_file(spec.name, spec.origin or "")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -306,17 +304,44 @@ def _plain(value: Any, depth: int = 8) -> bytes:
     )
 
 
+class Start:
+    """Takes so many bytes of a pickle and ends it there: what is large is not copied to be looked at."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.data = bytearray()
+        self.full = False
+
+    def write(self, data: Any) -> int:
+        """Take some more.
+
+        Raises
+        ------
+        OverflowError
+            If it is too much.
+        """
+        rest = self._most - len(self.data)
+        with memoryview(data) as view:
+            self.data += view.cast("B")[:rest]
+            if view.nbytes > rest:
+                self.full = True
+                raise OverflowError(f"more than {self._most} bytes")
+            return view.nbytes
+
+
 def _pickled(value: Any) -> bytes:
     """Digest of a value that is not plain; of one that cannot be pickled, its type."""
     kind = f"{type(value).__module__}.{type(value).__qualname__}".encode()
     if isinstance(value, (types.BuiltinFunctionType, types.MethodType)):
         return kind
     buffers: list[pickle.PickleBuffer] = []
+    start = Start(_MOST_BYTES)
     try:
-        data = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        pickle.Pickler(start, protocol=5, buffer_callback=buffers.append).dump(value)
     except Exception:  # noqa: BLE001 - a lock, a connection: each process has its own
-        return kind
-    state = hashlib.blake2b(data, digest_size=16)
+        if not start.full:
+            return kind
+    state = hashlib.blake2b(start.data, digest_size=16)
     for buffer in buffers:
         state.update(buffer.raw()[:_MOST_BYTES])
     return state.digest()

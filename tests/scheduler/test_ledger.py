@@ -40,6 +40,8 @@ def test_the_most_seen_lately_fades():
     ledger.measure(record, 0, 1)
     assert record.out == 1500
     assert record.scratch == 751
+    ledger.measure(record, 700, 0)
+    assert record.out == 1450  # by a sixteenth of how much less it was
     for _ in range(200):
         ledger.measure(record, 0, 1)
     assert record.out < 16
