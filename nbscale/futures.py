@@ -286,18 +286,17 @@ class Brought:
         TypeError
             If that is not possible: what cannot be pickled is named by its path.
         """
-        try:
+        with contextlib.suppress(Exception):  # what is defined in a notebook is pickled by value
             return cls(encode(value).to_bytes())
-        except Exception:  # noqa: BLE001 - what is defined in a notebook is pickled by value
-            import cloudpickle  # noqa: PLC0415 - few values need it
+        import cloudpickle  # noqa: PLC0415 - few values need it
 
-            try:
-                return cls(encode(value, cloudpickle.dumps).to_bytes())
-            except Exception as error:
-                if isinstance(error, RecursionError) or "recursion" in str(error):
-                    raise
-                told = culprit(value, "the result")
-                raise TypeError(f"what {what} returns cannot be sent: {told}") from None
+        try:
+            return cls(encode(value, cloudpickle.dumps).to_bytes())
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            if "recursion" in str(error):
+                raise
+            told = culprit(value, "the result")
+            raise TypeError(f"what {what} returns cannot be sent: {told}") from None
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return Brought, (pickle.PickleBuffer(self._data),)

@@ -18,7 +18,7 @@ from nbscale.engines.local.pool import Pool
 from nbscale.engines.local.remote import Remote
 from nbscale.engines.local.showing import Showing
 from nbscale.engines.local.spilling import Spilling
-from nbscale.engines.local.worker import INLINE
+from nbscale.engines.local.worker import DISTRUST, INLINE
 from nbscale.engines.loop import Loop
 from nbscale.engines.running import Running
 from nbscale.errors import EngineError, RunCancelled, Stuck, WorkerLost
@@ -142,6 +142,7 @@ class PoolDriver(Driver):
             self._heard,
             self._broken,
             self._renewed,
+            self._distrusted,
         )
         self.segments = Segments(limit >> _SPARE, self._retired)
         post = functools.partial(loop.post, self._guarded)
@@ -165,6 +166,7 @@ class PoolDriver(Driver):
         self._balancing = self._watching = self._dawdling = False
         self._suspects: set[int] = set()  # workers that were stopped or dead at the last look
         self._frozen: set[int] = set()
+        self._distrust: set[int] = set()  # those whose frames are not what they sent
         self._waiting_since: float | None = None  # for the first worker to be ready
         super().__init__(loop, limit)
         self._perform = {
@@ -666,12 +668,14 @@ class PoolDriver(Driver):
         self._guarded(self._gone if killed else self._unborn, number, code)
 
     def _gone(self, number: int, code: int, *, guiltless: bool = False) -> None:
-        """A worker has died; ``guiltless``: with the zygote, and not of what it ran."""
+        """A worker has died; ``guiltless``: with the zygote, or by us, and not of what it ran."""
         self._mail.pop(number, None)
         for known in (self._recalled, self._suspects, self._frozen):
             known.discard(number)
         for extent in self._doomed.pop(number, ()):
             self.segments.release(extent)
+        guiltless = guiltless or number in self._distrust or code == DISTRUST
+        self._distrust.discard(number)
         given = self._given.pop(number, None)
         if given is not None:
             place = self.pool.at(number)
@@ -723,6 +727,11 @@ class PoolDriver(Driver):
         self._doomed[number] = self._leases.pop(number)
         self.pool.kill(number)
         self._signals.append(WorkerLeft(number))
+
+    def _distrusted(self, number: int) -> None:
+        """A frame of a worker was spoiled on its way: another does what it had."""
+        self._distrust.add(number)
+        self._guarded(self._kill, number)
 
     def _broken(self, error: BaseException) -> None:
         """The zygote is gone, and all workers with it."""

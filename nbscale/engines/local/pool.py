@@ -38,7 +38,7 @@ from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines.local.forkserver import ForkServer, heavy
 from nbscale.engines.local.worker import AT, HEED, PAGE, ways
 from nbscale.engines.loop import Loop
-from nbscale.errors import BadFrame, EngineError
+from nbscale.errors import BadFrame, EngineError, OldFrame
 
 __all__ = ["Pool"]
 
@@ -112,10 +112,11 @@ class Pool:
     ----------
     loop
         Whose thread everything happens on.
-    joined, left, heard, broken, renewed
+    joined, left, heard, broken, renewed, distrusted
         Called with the number of a worker that is ready; with that of one that died and its exit
         code, negative for a signal; with a number and its messages; with an error when the zygote
-        has died; when there is a new zygote.
+        has died; when there is a new zygote; with the number of a worker whose frames are not what
+        it sent.
 
     Attributes
     ----------
@@ -131,10 +132,11 @@ class Pool:
         heard: Callable[[int, list[Any]], None],
         broken: Callable[[BaseException], None],
         renewed: Callable[[], None],
+        distrusted: Callable[[int], None],
     ) -> None:
         self._loop = loop
         self._joined, self._left, self._heard, self._broken = joined, left, heard, broken
-        self._renewed = renewed
+        self._renewed, self._distrusted = renewed, distrusted
         self._workers: dict[int, _Worker] = {}
         self._names: dict[bytes, int] = {}
         self._numbers = 0
@@ -173,7 +175,6 @@ class Pool:
         """Start the zygote; does nothing if it runs."""
         if self._server is not None:
             return
-        self._ends.clear()
         _allow_descriptors()
         self._renewable = True
         self._folder = tempfile.mkdtemp(prefix="nbs-")  # of mode 0700; 107 bytes at most
@@ -285,6 +286,7 @@ class Pool:
     def close(self) -> None:
         """End all processes and give everything back."""
         servers = self._servers()
+        self._ends.clear()
         self._server = self._coming = None
         self._outdated.clear()
         workers = list(self._workers.values())
@@ -378,16 +380,23 @@ class Pool:
             try:
                 name, frame = self._socket.recv_multipart(zmq.NOBLOCK)
                 number = self._names[name]
+                worker = self._workers[number]
             except zmq.Again:
                 return
             except (ValueError, KeyError):
                 self.refused += 1
                 continue
-            worker = self._workers[number]
             try:
                 messages = marshal.loads(worker.inbound.open(frame))  # noqa: S302 - it was signed
-            except BadFrame:
+            except OldFrame:
                 self.refused += 1
+                continue
+            except BadFrame:
+                # It came over the worker's own connection: what the worker did say is lost, and
+                # whoever is told would wait for it for ever.
+                self.refused += 1
+                if not worker.doomed:
+                    self._distrusted(number)
                 continue
             if messages[0][0] == "hello":
                 worker.greeted = True
