@@ -703,9 +703,12 @@ class PoolDriver(Driver):
         """A worker has died before it was ready."""
         self._lost += 1
         if self._lost >= _MOST_LOST:
-            msg = (
-                f"the processes of the pool end before they are ready, the last one {_cause(code)}"
-            )
+            why = self.pool.failure
+            if why:
+                msg = f"no processes can be made for the pool: {why}"
+            else:
+                last = _cause(code)
+                msg = f"the processes of the pool end before they are ready, the last one {last}"
             self._unable(EngineError(msg))
         elif self._runs:
             self._fill()

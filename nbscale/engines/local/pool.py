@@ -52,6 +52,9 @@ _DYING = 1.0
 
 _MOST_DESCRIPTORS = 1 << 16
 
+_LEAST_DESCRIPTORS = 32
+"""With fewer a pool does not start."""
+
 _AGAIN = 0.002
 """Seconds until what there was no room for is sent again."""
 
@@ -122,6 +125,8 @@ class Pool:
     ----------
     refused
         How many frames were dropped because they were not what was sent.
+    failure
+        Why the last worker that was told of could not even be forked, or ''.
     """
 
     def __init__(
@@ -149,6 +154,7 @@ class Pool:
         self._folder = ""
         self._ends: dict[int, tuple[int, int] | None] = {}  # what they were at when all was closed
         self.refused = 0
+        self.failure = ""  # why no process could be forked
         _pools.add(self)
 
     # Processes ------------------------------------------------------------------------------
@@ -176,6 +182,7 @@ class Pool:
         if self._server is not None:
             return
         _allow_descriptors()
+        _require_descriptors()
         self._renewable = True
         self._folder = tempfile.mkdtemp(prefix="nbs-")  # of mode 0700; 107 bytes at most
         self._context = zmq.Context(io_threads=1)
@@ -427,6 +434,7 @@ class Pool:
             self._welcome(message["forked"], worker)
         elif "died" in message:
             number = message["died"]
+            self.failure = message.get("why", "")
             self._hear_workers()  # what it said before it died counts
             gone = self._workers.get(number)
             if gone is not None:
@@ -470,6 +478,23 @@ def _allow_descriptors() -> None:
     if soft != resource.RLIM_INFINITY and soft < most:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _require_descriptors() -> None:
+    """Raise where there are too few descriptors to start: ZeroMQ would end the process.
+
+    Raises
+    ------
+    EngineError
+        If there are.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    if most != resource.RLIM_INFINITY and most - used < _LEAST_DESCRIPTORS:
+        raise EngineError(
+            f"the pool of processes cannot be started: {used} open files of {most} are in use, and "
+            f"it needs {_LEAST_DESCRIPTORS} more; close some, or raise the limit (ulimit -n)"
+        )
 
 
 def _wait_readable(fd: int, seconds: float) -> bool:
