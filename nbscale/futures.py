@@ -731,21 +731,25 @@ def _call_here(
 
 
 def _with_results(future: Future, function: Any, arguments: Any, found: list[Future]) -> None:
-    for one in found:
-        if one.cancelled():
-            future.cancel()
-            return
-        error = one.exception()
-        if error is not None:
-            if future.set_running_or_notify_cancel():
-                future.set_exception(error)
-            return
+    if any(_follows(future, one) for one in found):
+        return
     args, kwargs = _filled(arguments, named=True)
     try:
         _desk.add(future, function, _frozen((args, kwargs)))
     except Exception as error:  # noqa: BLE001 - on the thread of callbacks nobody would see it
         if future.set_running_or_notify_cancel():
             future.set_exception(error)
+
+
+def _follows(future: Future, one: Future) -> bool:
+    """Whether an argument that is done has none to give: then there is no call to be made."""
+    if one.cancelled():
+        future.cancel()
+        return True
+    error = one.exception()
+    if error is not None and future.set_running_or_notify_cancel():
+        future.set_exception(error)
+    return error is not None
 
 
 class _Waiting:
@@ -765,12 +769,12 @@ class _Waiting:
         for one in open_ones:
             one.add_done_callback(self._one_done)
 
-    def _one_done(self, _: Any) -> None:
+    def _one_done(self, one: Future) -> None:
         with self._lock:
             self._left -= 1
-            if self._left:
-                return
-        if not self._call[0].done():
+            left = self._left
+        future = self._call[0]
+        if not future.done() and not _follows(future, one) and not left:
             _with_results(*self._call)
 
 

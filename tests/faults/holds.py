@@ -30,8 +30,8 @@ from tests.engines.local.pooled import SLACK
 LINES = 12
 """Lines that an error may take, beside the frames of the user's own functions."""
 
-GROWTH = 5 << 20
-"""Bytes that the kernel may have more in memory afterwards."""
+GROWTH = 8 << 20
+"""Bytes that the kernel may have more in memory afterwards: pieces of Python's heap, not values."""
 
 _HOME = str(Path(nbscale.__file__).parent)
 
