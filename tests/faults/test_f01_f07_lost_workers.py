@@ -24,10 +24,10 @@ from nbscale.testing.jobs import Results, each, everything, plain, run, stage
 from tests.engines.local.pooled import Pooled, alive
 from tests.faults.holds import fails, is_usable
 
-pytestmark = pytest.mark.timeout(110)
-
 SEEDS = int(os.environ.get("NBSCALE_FAULT_SEEDS", "20"))
 """Of kills at random times; `make check-long PART=faults` tries 300."""
+
+pytestmark = pytest.mark.timeout(110 * max(1, SEEDS / 20))
 
 
 def sums(board, n=24, rows=3000):
@@ -338,7 +338,8 @@ def test_f1_a_call_that_is_made_once_is_never_made_again(engine, board):
                 assert "only once" in str(error)
                 lost += 1
     assert made + lost == 40 * SEEDS
-    assert 0 < lost < made  # some kills hit, and only what had begun is lost
+    assert lost < made  # only what had begun is lost
+    assert lost or SEEDS < 10
 
 
 def dies_once(board, number, how):
