@@ -20,6 +20,9 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.filterwarnings(f"error::pytest.{name}"))
 
 
+_warm = set()
+
+
 @pytest.fixture(scope="module")
 def shared():
     """One pool for a whole file."""
@@ -34,10 +37,12 @@ def shared():
 def engine(shared, monkeypatch, request):
     """The pool, which is also that of the session.
 
-    ``warm_up`` of the file is called first: what libraries load at their first use is not lost.
+    ``warm_up`` of the file is called once, first: what libraries load at first use is not lost.
     """
     monkeypatch.setitem(session.current()._engines, "local", (shared, (None, None)))
-    getattr(request.module, "warm_up", lambda: None)()
+    if request.module not in _warm:
+        _warm.add(request.module)
+        getattr(request.module, "warm_up", lambda: None)()
     before = Whole(shared)
     yield shared
     before.check()

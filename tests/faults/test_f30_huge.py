@@ -22,6 +22,13 @@ def warm_up():
     b = stage(1, 1, lambda index, values: sum(values), everything(a, "turn"), result=0)
     run(current().engine("local"), plain(a, b))
     ns.gather(ns.map(abs, range(-10_000, 0)))
+    run(current().engine("local"), plain(chain()))
+
+
+def chain():
+    steps = [Step(number, (), (0,), "first")]
+    steps += [Step(add_one, (k,), (0,), "add") for k in range(100_000)]
+    return Stage(0, "chain", (range(2),), (2,), Program.of(0, steps), (), result=0)
 
 
 def number(index):
@@ -42,10 +49,7 @@ def test_f30_ten_thousand_calls(engine):
 
 def test_f30_a_long_chain(engine):
     """A fused chain of 100,000 steps is a loop, on either side."""
-    steps = [Step(number, (), (0,), "first")]
-    steps += [Step(add_one, (k,), (0,), "add") for k in range(100_000)]
-    chain = Stage(0, "chain", (range(2),), (2,), Program.of(0, steps), (), result=0)
-    assert run(engine, plain(chain)) == [100_000, 100_001]
+    assert run(engine, plain(chain())) == [100_000, 100_001]
 
 
 def add_one(index, value):

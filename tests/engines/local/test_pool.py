@@ -266,26 +266,6 @@ def test_a_zygote_that_fails_at_its_imports_replaces_nothing(heavy_wave, monkeyp
 # Sockets ------------------------------------------------------------------------------------
 
 
-def listening():
-    """Inodes of the TCP sockets that listen."""
-    found = set()
-    for table in ("tcp", "tcp6"):
-        path = Path(f"/proc/net/{table}")
-        for line in path.read_text().splitlines()[1:] if path.exists() else []:
-            fields = line.split()
-            if fields[3] == "0A":
-                found.add(f"socket:[{fields[9]}]")
-    return found
-
-
-def test_no_process_listens_to_the_network(engine):
-    run(engine, plain(stage(0, 9, lambda index: index[0], result=0)))
-    sockets = set()
-    for pid in (os.getpid(), engine.zygote, *engine.workers):
-        sockets |= set(descriptors(pid))
-    assert not sockets & listening()
-
-
 def test_the_keys_are_nowhere_to_be_read(engine):
     keys = [worker.outbound._key for worker in engine.pool._workers.values()]
     for pid in (os.getpid(), engine.zygote, *engine.workers):
