@@ -118,6 +118,10 @@ PARTS = {
         "a hundred times as many tampered frames as in the suite",
         (Step("tampered_frames", pairs=1, cap=1, timeout=3000),),
     ),
+    "faults": Part(
+        "workers killed at 300 random times, with calls that may and may not be made again",
+        (Step("faults", pairs=1, cap=1, timeout=3000, small={"seeds": 3}),),
+    ),
     "guard-joins": Part(
         "the guard of the oracle on every row that merges or joins",
         (Step("guard_joins", pairs=1, cap=1, timeout=3000),),

@@ -120,7 +120,7 @@ def public(function: F) -> F:
         __tracebackhide__ = True
         try:
             return function(*args, **kwargs)
-        except (Exception, KeyboardInterrupt, RunCancelled) as error:
+        except (Exception, KeyboardInterrupt, SystemExit, RunCancelled) as error:
             render_for_notebook(error)
             trim_traceback(error)
             raise error  # noqa: TRY201 - a bare `raise` would bring the frames back

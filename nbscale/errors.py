@@ -31,6 +31,7 @@ __all__ = [
     "EngineError",
     "MemoryNotice",
     "NbscaleError",
+    "OldFrame",
     "PlanNotice",
     "RemoteError",
     "ResultTooLarge",
@@ -80,6 +81,10 @@ class EngineError(NbscaleError):
 
 class BadFrame(NbscaleError):
     """A frame between processes is not what was sent; it was dropped unread."""
+
+
+class OldFrame(BadFrame):
+    """A frame between processes was sent again; what it says was heard, and nothing is lost."""
 
 
 class RemoteError(NbscaleError):

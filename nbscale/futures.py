@@ -286,18 +286,17 @@ class Brought:
         TypeError
             If that is not possible: what cannot be pickled is named by its path.
         """
-        try:
+        with contextlib.suppress(Exception):  # what is defined in a notebook is pickled by value
             return cls(encode(value).to_bytes())
-        except Exception:  # noqa: BLE001 - what is defined in a notebook is pickled by value
-            import cloudpickle  # noqa: PLC0415 - few values need it
+        import cloudpickle  # noqa: PLC0415 - few values need it
 
-            try:
-                return cls(encode(value, cloudpickle.dumps).to_bytes())
-            except Exception as error:
-                if isinstance(error, RecursionError) or "recursion" in str(error):
-                    raise
-                told = culprit(value, "the result")
-                raise TypeError(f"what {what} returns cannot be sent: {told}") from None
+        try:
+            return cls(encode(value, cloudpickle.dumps).to_bytes())
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            if "recursion" in str(error):
+                raise
+            told = culprit(value, "the result")
+            raise TypeError(f"what {what} returns cannot be sent: {told}") from None
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return Brought, (pickle.PickleBuffer(self._data),)
@@ -732,21 +731,25 @@ def _call_here(
 
 
 def _with_results(future: Future, function: Any, arguments: Any, found: list[Future]) -> None:
-    for one in found:
-        if one.cancelled():
-            future.cancel()
-            return
-        error = one.exception()
-        if error is not None:
-            if future.set_running_or_notify_cancel():
-                future.set_exception(error)
-            return
+    if any(_follows(future, one) for one in found):
+        return
     args, kwargs = _filled(arguments, named=True)
     try:
         _desk.add(future, function, _frozen((args, kwargs)))
     except Exception as error:  # noqa: BLE001 - on the thread of callbacks nobody would see it
         if future.set_running_or_notify_cancel():
             future.set_exception(error)
+
+
+def _follows(future: Future, one: Future) -> bool:
+    """Whether an argument that is done has none to give: then there is no call to be made."""
+    if one.cancelled():
+        future.cancel()
+        return True
+    error = one.exception()
+    if error is not None and future.set_running_or_notify_cancel():
+        future.set_exception(error)
+    return error is not None
 
 
 class _Waiting:
@@ -766,12 +769,12 @@ class _Waiting:
         for one in open_ones:
             one.add_done_callback(self._one_done)
 
-    def _one_done(self, _: Any) -> None:
+    def _one_done(self, one: Future) -> None:
         with self._lock:
             self._left -= 1
-            if self._left:
-                return
-        if not self._call[0].done():
+            left = self._left
+        future = self._call[0]
+        if not future.done() and not _follows(future, one) and not left:
             _with_results(*self._call)
 
 

@@ -6,8 +6,12 @@ counts are right, and a pool that lives computes.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
+import os
+import shutil
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -60,6 +64,17 @@ fixtures = set()
 """Processes that a fixture of a larger scope has started meanwhile."""
 
 leaks.mark()
+
+
+def _apart():
+    """Give this process and those it starts a folder for temporary files that no others use."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # pytest's stay there
+    folder = tempfile.mkdtemp(prefix="nbt-")
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+_apart()
 
 
 def living():

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import array
+import errno
+import os
 import socket
 from collections.abc import Sequence
 
@@ -31,16 +33,22 @@ def receive(
     ------
     BlockingIOError
         There is none, and it was not to be waited for.
+    OSError
+        This process may not have so many.
     """
     flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
     room = socket.CMSG_SPACE(most * _SIZE)
     try:
-        data, beside, _, _ = line.recvmsg(size, room, flags)
+        data, beside, told, _ = line.recvmsg(size, room, flags)
     except ConnectionResetError:
         # The other end is gone and left something unread. That is said once; what it sent is there.
-        data, beside, _, _ = line.recvmsg(size, room, flags)
+        data, beside, told, _ = line.recvmsg(size, room, flags)
     fds = array.array("i")
     for level, kind, content in beside:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(content[: len(content) - len(content) % _SIZE])
+    if told & socket.MSG_CTRUNC:
+        for fd in fds:
+            os.close(fd)
+        raise OSError(errno.EMFILE, "too many open files for one more that was sent")
     return data, list(fds)

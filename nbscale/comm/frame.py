@@ -14,7 +14,7 @@ from __future__ import annotations
 import hmac
 import struct
 
-from nbscale.errors import BadFrame
+from nbscale.errors import BadFrame, OldFrame
 
 __all__ = ["Inbound", "Outbound"]
 
@@ -87,6 +87,8 @@ class Inbound:
         ------
         BadFrame
             If it is not the next frame of this way, as it was sent. The next one can still come.
+        OldFrame
+            If it is one that was opened before: then nothing is lost.
         """
         view = memoryview(frame)
         if len(view) < _START:
@@ -100,6 +102,8 @@ class Inbound:
         mac = _sign(self._key, self._way, bytes(head), payload)
         if not hmac.compare_digest(mac, view[_HEAD.size : _START]):
             raise BadFrame("signature does not fit")
+        if number < self._number:
+            raise OldFrame(f"number {number} was here before")
         if number != self._number:
             raise BadFrame(f"number {number} where {self._number} was expected")
         self._number += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from nbscale.engines.base import Deliver, RunInfo, Take, Ticket
 from nbscale.engines.news import Wire
 from nbscale.engines.task import explain
 from nbscale.errors import (
+    EngineError,
     NbscaleError,
     RunCancelled,
     SpillFull,
@@ -199,8 +201,15 @@ class Running:
         explain(error, stages[task.stage], task.task, stages)
         return error
 
-    def mistake(self, error: BaseException) -> Stuck:
-        """What the caller gets when nbscale itself made a mistake."""
+    def mistake(self, error: BaseException) -> NbscaleError:
+        """What the caller gets when nbscale itself made a mistake, or lacks descriptors."""
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            scarce = EngineError(
+                f"no descriptors are left for {self.info.what!r} ({error}): each large value takes "
+                "two; use smaller partitions, close files, or raise the limit (ulimit -n)"
+            )
+            scarce.__cause__ = error
+            return scarce
         failure = Stuck(
             f"nbscale made a mistake while running {self.info.what!r} "
             f"({_said(error)}); your data is not affected. Please report this"

@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from nbscale.comm.frame import Inbound, Outbound
-from nbscale.errors import BadFrame
+from nbscale.errors import BadFrame, OldFrame
 
 KEY = os.urandom(32)
 
@@ -106,7 +106,7 @@ def test_sent_again_or_out_of_turn():
     with pytest.raises(BadFrame, match="number 1"):
         into.open(second)
     into.open(first)
-    with pytest.raises(BadFrame, match="number 0"):
+    with pytest.raises(OldFrame, match="number 0"):
         into.open(first)
     assert bytes(into.open(second)) == b"2"
 

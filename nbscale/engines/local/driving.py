@@ -19,7 +19,7 @@ from nbscale.engines.local.remote import Remote
 from nbscale.engines.local.showing import Showing
 from nbscale.engines.local.spilling import Spilling
 from nbscale.engines.local.watchdog import Watchdog
-from nbscale.engines.local.worker import INLINE
+from nbscale.engines.local.worker import DISTRUST, INLINE
 from nbscale.engines.loop import Loop
 from nbscale.engines.running import Running
 from nbscale.errors import EngineError, RunCancelled, Stuck, WorkerLost
@@ -143,6 +143,7 @@ class PoolDriver(Driver):
             self._heard,
             self._broken,
             self._renewed,
+            self._distrusted,
         )
         self.segments = Segments(limit >> _SPARE, self._retired)
         post = functools.partial(loop.post, self._guarded)
@@ -166,6 +167,7 @@ class PoolDriver(Driver):
         self._balancing = self._watching = self._dawdling = False
         self._suspects: set[int] = set()  # workers that were stopped or dead at the last look
         self._frozen: set[int] = set()
+        self._distrust: set[int] = set()  # those whose frames are not what they sent
         self._waiting_since: float | None = None  # for the first worker to be ready
         self._watchdog = Watchdog()
         super().__init__(loop, limit)
@@ -682,12 +684,14 @@ class PoolDriver(Driver):
         self._guarded(self._gone if killed else self._unborn, number, code)
 
     def _gone(self, number: int, code: int, *, guiltless: bool = False) -> None:
-        """A worker has died; ``guiltless``: with the zygote, and not of what it ran."""
+        """A worker has died; ``guiltless``: with the zygote, or by us, and not of what it ran."""
         self._mail.pop(number, None)
         for known in (self._recalled, self._suspects, self._frozen):
             known.discard(number)
         for extent in self._doomed.pop(number, ()):
             self.segments.release(extent)
+        guiltless = guiltless or number in self._distrust or code == DISTRUST
+        self._distrust.discard(number)
         given = self._given.pop(number, None)
         if given is not None:
             place = self.pool.at(number)
@@ -715,9 +719,12 @@ class PoolDriver(Driver):
         """A worker has died before it was ready."""
         self._lost += 1
         if self._lost >= _MOST_LOST:
-            msg = (
-                f"the processes of the pool end before they are ready, the last one {_cause(code)}"
-            )
+            why = self.pool.failure
+            if why:
+                msg = f"no processes can be made for the pool: {why}"
+            else:
+                last = _cause(code)
+                msg = f"the processes of the pool end before they are ready, the last one {last}"
             self._unable(EngineError(msg))
         elif self._runs:
             self._fill()
@@ -739,6 +746,11 @@ class PoolDriver(Driver):
         self._doomed[number] = self._leases.pop(number)
         self.pool.kill(number)
         self._signals.append(WorkerLeft(number))
+
+    def _distrusted(self, number: int) -> None:
+        """A frame of a worker was spoiled on its way: another does what it had."""
+        self._distrust.add(number)
+        self._guarded(self._kill, number)
 
     def _broken(self, error: BaseException) -> None:
         """The zygote is gone, and all workers with it."""

@@ -38,7 +38,7 @@ from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines.local.forkserver import ForkServer, heavy
 from nbscale.engines.local.worker import AT, HEED, PAGE, WAITS, ways
 from nbscale.engines.loop import Loop
-from nbscale.errors import BadFrame, EngineError
+from nbscale.errors import BadFrame, EngineError, OldFrame
 
 __all__ = ["Pool"]
 
@@ -51,6 +51,9 @@ _DYING = 1.0
 """Seconds that killed processes are waited for."""
 
 _MOST_DESCRIPTORS = 1 << 16
+
+_LEAST_DESCRIPTORS = 32
+"""With fewer a pool does not start."""
 
 _AGAIN = 0.002
 """Seconds until what there was no room for is sent again."""
@@ -112,15 +115,18 @@ class Pool:
     ----------
     loop
         Whose thread everything happens on.
-    joined, left, heard, broken, renewed
+    joined, left, heard, broken, renewed, distrusted
         Called with the number of a worker that is ready; with that of one that died and its exit
         code, negative for a signal; with a number and its messages; with an error when the zygote
-        has died; when there is a new zygote.
+        has died; when there is a new zygote; with the number of a worker whose frames are not what
+        it sent.
 
     Attributes
     ----------
     refused
         How many frames were dropped because they were not what was sent.
+    failure
+        Why the last worker that was told of could not even be forked, or ''.
     """
 
     def __init__(
@@ -131,10 +137,11 @@ class Pool:
         heard: Callable[[int, list[Any]], None],
         broken: Callable[[BaseException], None],
         renewed: Callable[[], None],
+        distrusted: Callable[[int], None],
     ) -> None:
         self._loop = loop
         self._joined, self._left, self._heard, self._broken = joined, left, heard, broken
-        self._renewed = renewed
+        self._renewed, self._distrusted = renewed, distrusted
         self._workers: dict[int, _Worker] = {}
         self._names: dict[bytes, int] = {}
         self._numbers = 0
@@ -147,6 +154,7 @@ class Pool:
         self._folder = ""
         self._ends: dict[int, tuple[int, int] | None] = {}  # what they were at when all was closed
         self.refused = 0
+        self.failure = ""  # why no process could be forked
         _pools.add(self)
 
     # Processes ------------------------------------------------------------------------------
@@ -173,8 +181,8 @@ class Pool:
         """Start the zygote; does nothing if it runs."""
         if self._server is not None:
             return
-        self._ends.clear()
         _allow_descriptors()
+        _require_descriptors()
         self._renewable = True
         self._folder = tempfile.mkdtemp(prefix="nbs-")  # of mode 0700; 107 bytes at most
         self._context = zmq.Context(io_threads=1)
@@ -290,6 +298,7 @@ class Pool:
     def close(self) -> None:
         """End all processes and give everything back."""
         servers = self._servers()
+        self._ends.clear()
         self._server = self._coming = None
         self._outdated.clear()
         workers = list(self._workers.values())
@@ -383,16 +392,23 @@ class Pool:
             try:
                 name, frame = self._socket.recv_multipart(zmq.NOBLOCK)
                 number = self._names[name]
+                worker = self._workers[number]
             except zmq.Again:
                 return
             except (ValueError, KeyError):
                 self.refused += 1
                 continue
-            worker = self._workers[number]
             try:
                 messages = marshal.loads(worker.inbound.open(frame))  # noqa: S302 - it was signed
-            except BadFrame:
+            except OldFrame:
                 self.refused += 1
+                continue
+            except BadFrame:
+                # It came over the worker's own connection: what the worker did say is lost, and
+                # whoever is told would wait for it for ever.
+                self.refused += 1
+                if not worker.doomed:
+                    self._distrusted(number)
                 continue
             if messages[0][0] == "hello":
                 worker.greeted = True
@@ -423,6 +439,7 @@ class Pool:
             self._welcome(message["forked"], worker)
         elif "died" in message:
             number = message["died"]
+            self.failure = message.get("why", "")
             self._hear_workers()  # what it said before it died counts
             gone = self._workers.get(number)
             if gone is not None:
@@ -466,6 +483,23 @@ def _allow_descriptors() -> None:
     if soft != resource.RLIM_INFINITY and soft < most:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _require_descriptors() -> None:
+    """Raise where there are too few descriptors to start: ZeroMQ would end the process.
+
+    Raises
+    ------
+    EngineError
+        If there are.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    if most != resource.RLIM_INFINITY and most - used < _LEAST_DESCRIPTORS:
+        raise EngineError(
+            f"the pool of processes cannot be started: {used} open files of {most} are in use, and "
+            f"it needs {_LEAST_DESCRIPTORS} more; close some, or raise the limit (ulimit -n)"
+        )
 
 
 def _wait_readable(fd: int, seconds: float) -> bool:

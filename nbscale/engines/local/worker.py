@@ -35,7 +35,7 @@ from nbscale.comm import descriptors
 from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines import base, failure
 from nbscale.engines.local.timing import Timing
-from nbscale.errors import BadFrame, RemoteError
+from nbscale.errors import BadFrame, OldFrame, RemoteError
 from nbscale.expr import reference
 from nbscale.store.base import measure
 from nbscale.store.codec import Encoded, decode, decode_piece, dumps, encode_pieces, join, split
@@ -43,7 +43,10 @@ from nbscale.store.segments import Extent, Maps, make_segment
 from nbscale.store.shared import fetch_with
 from nbscale.store.spill import read_span
 
-__all__ = ["AT", "HEED", "INLINE", "PAGE", "WAITS", "main", "ways"]
+__all__ = ["AT", "DISTRUST", "HEED", "INLINE", "PAGE", "WAITS", "main", "ways"]
+
+DISTRUST = 71
+"""The exit code of a worker that got a frame that is not what was sent to it."""
 
 T = TypeVar("T")
 
@@ -240,8 +243,10 @@ class _Worker:
     def _take(self, frame: bytes) -> None:
         try:
             messages = marshal.loads(self._in.open(frame))  # noqa: S302 - it was signed
-        except BadFrame:
+        except OldFrame:
             return
+        except BadFrame:
+            os._exit(DISTRUST)  # what was sent is lost; another is given it when this one is dead
         for message in messages:
             kind = message[0]
             if kind == "tasks":

@@ -78,7 +78,13 @@ def _fork(
     children: dict[int, int],
 ) -> None:
     parent = os.getpid()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        for fd in fds:
+            os.close(fd)
+        _send(kernel, {"died": worker["number"], "code": 1, "why": str(error)})
+        return
     if pid == 0:
         os.setpgid(0, 0)
         code = 1

@@ -36,8 +36,13 @@ class Pooled(LocalEngine):
 
     def wait_ready(self, count=2):
         self.start()
-        self.scale(count)  # one that was frozen may have been replaced and have come back
-        wait_until(lambda: self.is_whole(count), "workers")
+
+        def is_whole():
+            # One that was frozen may have been replaced and have come back; another may die only now.
+            return self.is_whole(count) or self.scale(count)
+
+        self.scale(count)
+        wait_until(is_whole, "workers")
 
     def is_whole(self, count):
         """Whether there are so many workers, and none that comes or goes."""
