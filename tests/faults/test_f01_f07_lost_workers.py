@@ -284,7 +284,7 @@ def test_f6_what_cannot_be_interrupted_keeps_few_tasks_behind_it(engine, board):
 
 
 def test_f3_a_zygote_that_hangs(monkeypatch):
-    monkeypatch.setattr("nbscale.engines.local.driving._STARTING", 5.0)  # it needs some to start
+    monkeypatch.setattr("nbscale.engines.local.driving._STARTING", 10.0)  # it needs some to start
     engine = Pooled()
     engine.scale(2)
     engine.wait_ready()

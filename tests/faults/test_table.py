@@ -7,10 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "docs/faults.md").read_text()
-ROWS = [n for n in range(1, 35) if not 8 <= n <= 13 and n not in (31, 32)]
+ROWS = [n for n in range(1, 35) if n not in (8, 9, 13, 31, 32)]
 
 
-def tests():
+def all_tests():
     """The names of all tests, with their files."""
     found = {}
     for path in (ROOT / "tests").rglob("test_*.py"):
@@ -22,7 +22,7 @@ def tests():
 def test_every_row_has_a_line_and_every_line_tests_that_there_are():
     rows = re.findall(r"^\| F(\d+) \|.*\| (.*) \|$", TABLE, re.MULTILINE)
     assert [int(number) for number, _ in rows] == ROWS
-    known = tests()
+    known = all_tests()
     for number, shown in rows:
         names = re.findall(r"`(test_\w+)`", shown)
         assert names, number
@@ -33,7 +33,7 @@ def test_every_test_of_a_row_is_in_its_line():
     named = set(re.findall(r"`(test_\w+)`", TABLE))
     ours = {
         name
-        for name, path in tests().items()
+        for name, path in all_tests().items()
         if re.match(r"test_f\d+_", name) and "faults" in path.parts
     }
     assert ours <= named, ours - named

@@ -178,7 +178,7 @@ def test_a_full_disk_is_a_named_error_and_the_next_run_is_as_before(engine, monk
     with monkeypatch.context() as full:
         full.setattr(spills.Spill, "free", lambda self: 1_500_000)
         job, _ = twice(user_code=True)
-        with pytest.raises(SpillFull, match=r"tmp needs 8\.39 MB, has 1\.5 MB\. Make room"):
+        with pytest.raises(SpillFull, match=r"needs 8\.39 MB, has 1\.5 MB\. Make room"):
             run(engine, job)
     assert is_clean(engine)
     job, expected = twice(user_code=True)
