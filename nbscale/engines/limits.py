@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nbscale import config
 
-__all__ = ["budget", "cores", "workers"]
+__all__ = ["budget", "cores", "oom_kills", "workers"]
 
 _SHARE = 0.6
 """Of the memory there is, what the work may add: the rest is for the kernel and everybody else."""
@@ -73,6 +73,26 @@ def memory(root: Path = Path("/")) -> int:
             if limit is not None and 0 < limit < _UNLIMITED:
                 least = min(least, limit)
     return min(least, *_rlimits()) if _rlimits() else least
+
+
+def oom_kills(root: Path = Path("/")) -> int:
+    """A number that grows when the system ends a process for want of memory, here or around.
+
+    Parameters
+    ----------
+    root
+        Where ``proc`` and ``sys`` are found.
+    """
+    texts = [_text(root / "proc/vmstat")]
+    for folder in _groups(root, "memory"):
+        texts += [_text(folder / "memory.events"), _text(folder / "memory.oom_control")]
+    found = 0
+    for text in texts:
+        for line in (text or "").splitlines():
+            name, _, value = line.partition(" ")
+            if name == "oom_kill":
+                found += int(value)
+    return found
 
 
 def _affinity() -> int:
