@@ -90,6 +90,9 @@ _BLOB = 64 << 10
 _SPARE = 4
 """Powers of two: that part of the limit is kept of pages in which nothing lives."""
 
+_REST = 2.0
+"""Seconds after the end of a run until memory that is kept for the next is given back."""
+
 _SLACK = 5
 """Powers of two: that part of the limit each worker may keep of what its tasks gave back."""
 
@@ -170,7 +173,7 @@ class PoolDriver(Driver):
         self._oom_kills = limits.oom_kills()
         self._lost = 0
         self._restarts = 0  # zygotes lost since a run ended
-        self._balancing = self._watching = self._dawdling = False
+        self._balancing = self._watching = self._dawdling = self._resting = False
         self._suspects: set[int] = set()  # workers that were stopped or dead at the last look
         self._frozen: set[int] = set()
         self._distrust: set[int] = set()  # those whose frames are not what they sent
@@ -673,6 +676,15 @@ class PoolDriver(Driver):
             for number in remote.known:
                 if number in self._given:
                     self._to(number).forget[0].append(remote.key)
+        if not self._runs and not self._resting:
+            self._resting = True
+            self._loop.after(_REST, self._guarded, self._rest)
+
+    def _rest(self) -> None:
+        """Nothing has run for a while, or so it seems: what is kept for later is given back."""
+        self._resting = False
+        if not self._runs:
+            self.segments.trim(0)
 
     # Workers --------------------------------------------------------------------------------
 
