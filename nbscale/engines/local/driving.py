@@ -171,6 +171,9 @@ class PoolDriver(Driver):
         self._pace = 0.0
         self._ahead = 2
         self._oom_kills = limits.oom_kills()
+        self._most = limit
+        self._looked = 0.0
+        self._own: dict[int, int] = {}  # bytes of each worker's own when it came
         self._lost = 0
         self._restarts = 0  # zygotes lost since a run ended
         self._balancing = self._watching = self._dawdling = self._resting = False
@@ -513,6 +516,7 @@ class PoolDriver(Driver):
             self._frozen.discard(number)
             self._signals.append(Thawed(number))
         self._suspects = stopped | dead
+        self._look_at_memory()
         if self._frozen:
             self._fill()
         if self._given or not self.pool.starting:
@@ -535,6 +539,24 @@ class PoolDriver(Driver):
                 mine = key is None or any(remote.key in keys for remote in run.works.values())
                 if mine and run.failure is None:
                     self._fail(run, run.standstill(text))
+
+    def _look_at_memory(self) -> None:
+        """Others may use more now, or less."""
+        self._looked = time.monotonic()
+        grown = sum(max(0, self.pool.own(n) - own) for n, own in self._own.items())
+        limit = limits.room(self._most, self.segments.filled + grown)
+        if abs(limit - self._limit) > self._limit >> 3:
+            self._limit = limit
+            self._signals.append(SetLimit(limit, self._can_spill))
+
+    def _open(self, run: Running, reply: Any, limit: int | None) -> None:
+        if limit is not None and limit != self._most:
+            self._most, self._looked = limit, 0.0
+            self._limit = limit
+            self._signals.append(SetLimit(limit, self._can_spill))
+        if time.monotonic() - self._looked > _WATCH:
+            self._look_at_memory()
+        super()._open(run, reply, None)
 
     def _stop(self, action: Stop) -> None:
         number, stage, task = action.task
@@ -722,6 +744,7 @@ class PoolDriver(Driver):
         self._lost = 0
         self._given[number] = {}
         self._leases[number] = []
+        self._own[number] = self.pool.own(number)
         self._guarded(self._signals.append, WorkerJoined(number))
 
     def _worker_left(self, number: int, code: int) -> None:
@@ -730,6 +753,7 @@ class PoolDriver(Driver):
 
     def _gone(self, number: int, code: int, *, guiltless: bool = False) -> None:
         """A worker has died; ``guiltless``: with the zygote, or by us, and not of what it ran."""
+        self._own.pop(number, None)
         kills, before = limits.oom_kills(), self._oom_kills
         self._oom_kills = kills
         short = code == -signal.SIGKILL and number not in self._doomed and kills > before

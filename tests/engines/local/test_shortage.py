@@ -12,11 +12,12 @@ import pytest
 
 from nbscale import config
 from nbscale.engines import limits
+from nbscale.engines.base import RunInfo
 from nbscale.errors import TaskMemoryError
 from nbscale.events import Place
 from nbscale.scheduler.ledger import Ledger
 from nbscale.testing.board import wait_until
-from nbscale.testing.jobs import each, everything, plain, run, stage
+from nbscale.testing.jobs import Results, each, everything, plain, run, stage
 
 MB = 1 << 20
 LIMIT = 256 * MB
@@ -176,6 +177,26 @@ def test_the_most_that_a_task_took_is_known(engine, peaks, user_code):
 def test_tasks_that_are_short_are_not_measured(engine, peaks):
     run(engine, plain(stage(0, 500, lambda index: index[0], result=0)))
     assert sum(peak > 0 for _, peak in peaks) < 20
+
+
+def test_what_others_take_meanwhile_is_taken_into_account(engine, board, monkeypatch):
+    def kernel(index):
+        board.mark("begun")
+        board.wait("go")
+
+    ticket = engine.run(
+        plain(stage(0, 1, kernel, user_code=True, result=0)), info=RunInfo(1), deliver=Results()
+    )
+    ticket.begin()
+    board.wait("begun")
+    ledger = engine.driver._machine.ledger
+    assert ledger.limit == LIMIT
+    with monkeypatch.context() as others:
+        others.setattr(limits, "room", lambda budget, ours: budget // 2)
+        wait_until(lambda: ledger.limit == LIMIT // 2, "a smaller limit")
+    wait_until(lambda: ledger.limit == LIMIT, "the limit as before")
+    board.mark("go")
+    ticket.wait()
 
 
 def own(pid):
