@@ -87,8 +87,11 @@ _FORGET = 0.02
 _BLOB = 64 << 10
 """Bytes up to which a program travels in a message."""
 
-_SPARE = 4
-"""Powers of two: that part of the limit is kept of pages in which nothing lives."""
+_SPARE = 256 << 20
+"""Bytes of pages in which nothing lives that are kept for the next use, at most."""
+
+_SPARED = 4
+"""Powers of two: that part of the limit is kept of them, if it is less."""
 
 _REST = 2.0
 """Seconds after the end of a run until memory that is kept for the next is given back."""
@@ -153,7 +156,7 @@ class PoolDriver(Driver):
             self._renewed,
             self._distrusted,
         )
-        self.segments = Segments(limit >> _SPARE, self._retired)
+        self.segments = Segments(min(_SPARE, limit >> _SPARED), self._retired)
         post = functools.partial(loop.post, self._guarded)
         self._returned = functools.partial(post, self.segments.take_back)
         self._spilling = Spilling(self.segments, self._answer, self._retired, post)
@@ -683,7 +686,7 @@ class PoolDriver(Driver):
         return tuple(extent)
 
     def _joined(self, run: Running) -> None:
-        self.segments.keep(self._limit >> _SPARE)
+        self.segments.keep(min(_SPARE, self._limit >> _SPARED))
         self._fill()
         self.pool.renew()
 
