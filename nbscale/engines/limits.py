@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nbscale import config
 
-__all__ = ["budget", "cores", "workers"]
+__all__ = ["budget", "cores", "oom_kills", "room", "workers"]
 
 _SHARE = 0.6
 """Of the memory there is, what the work may add: the rest is for the kernel and everybody else."""
@@ -73,6 +73,69 @@ def memory(root: Path = Path("/")) -> int:
             if limit is not None and 0 < limit < _UNLIMITED:
                 least = min(least, limit)
     return min(least, *_rlimits()) if _rlimits() else least
+
+
+def oom_kills(root: Path = Path("/")) -> int:
+    """A number that grows when the system ends a process for want of memory, here or around.
+
+    Parameters
+    ----------
+    root
+        Where ``proc`` and ``sys`` are found.
+    """
+    found = _named(root / "proc/vmstat", "oom_kill")
+    for folder in _groups(root, "memory"):
+        found += _named(folder / "memory.events", "oom_kill")
+        found += _named(folder / "memory.oom_control", "oom_kill")
+    return found
+
+
+def room(budget: int, ours: int, root: Path = Path("/")) -> int:
+    """Bytes that the work may use now: its budget, or less where others leave less.
+
+    What is free is free for others, too, so a tenth of it is left to them. An eighth of the budget
+    is there whatever is told: others may give back what they use.
+
+    Parameters
+    ----------
+    budget
+        Of the work.
+    ours
+        Bytes that the work uses already, which are no others'.
+    root
+        Where ``proc`` and ``sys`` are found.
+    """
+    left = min((limit - used for limit, used in _used(root)), default=None)
+    if left is None:
+        return budget
+    return max(budget // 8, min(budget, ours + max(0, left) * 9 // 10))
+
+
+def _used(root: Path) -> Iterator[tuple[int, int]]:
+    """Of each level that has a limit: the limit, and what is used there and cannot be given back."""
+    for folder in _groups(root, "memory"):
+        for most, current, stale in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            limit, used = _number(folder / most), _number(folder / current)
+            if limit is not None and used is not None and 0 < limit < _UNLIMITED:
+                cached = _named(folder / "memory.stat", stale)
+                yield limit, max(0, used - cached)
+    found = _text(root / "proc/meminfo") or ""
+    values = {line.partition(":")[0]: line.split() for line in found.splitlines()}
+    if "MemTotal" in values and "MemAvailable" in values:
+        whole, free = (int(values[name][1]) << 10 for name in ("MemTotal", "MemAvailable"))
+        yield whole, whole - free
+
+
+def _named(path: Path, name: str) -> int:
+    """A number of a file of names and numbers; 0 if it is not there."""
+    for line in (_text(path) or "").splitlines():
+        found, _, value = line.partition(" ")
+        if found == name:
+            return int(value)
+    return 0
 
 
 def _affinity() -> int:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from nbscale.scheduler.giving import Giving
+from nbscale.scheduler.ledger import inputs_of
 from nbscale.scheduler.protocol import (
     Action,
     Cancel,
@@ -125,6 +126,18 @@ class Machine(Giving):
                 self.free.pop(worker.number, None)
                 self._free_slot(worker)
 
+    def foreseen(self, task: TaskId) -> int:
+        """Bytes that a task is expected to need."""
+        record = self.runs[task.run].stages[task.stage]
+        return self.ledger.peak(record, inputs_of(record, task.task))
+
+    def is_last_attempt(self, task: TaskId) -> bool:
+        """Whether a task that runs out of memory now is not tried once more."""
+        run = self.runs.get(task.run)
+        if run is None:
+            return False
+        return (task.stage, task.task) in run.alone or self._runs_once(task)
+
     def _set_queue(self, signal: SetQueue) -> None:
         self.queue = signal.tasks
 
@@ -197,7 +210,7 @@ class Machine(Giving):
         for task in lost:
             self._lose(task)
         if suspect is not None:
-            self._blame(suspect)
+            self._blame(suspect, memory=signal.memory)
         self._settle_all()
 
     def _lost_with(self, worker: WorkerRecord, at: TaskId | None) -> list[TaskId]:
@@ -253,7 +266,7 @@ class Machine(Giving):
         record.pending[task] = pending
         return bool(pending or record.closed)
 
-    def _blame(self, task: TaskId) -> None:
+    def _blame(self, task: TaskId, *, memory: bool) -> None:
         """A worker was lost with a task on it."""
         run = self.runs.get(task.run)
         if run is None or run.outcome or run.stages[task.stage].state[task.task] > PARKED:
@@ -265,7 +278,11 @@ class Machine(Giving):
         at_work = (
             stage.substitute is not None and run.stages[task.stage].state[task.task] == RUNNING
         )
-        if run.lives[key] >= MOST_LIVES and not at_work:
+        if memory and not at_work and key in run.alone:
+            self._failed_for_good(run, task, "TaskMemoryError: its worker was ended")
+        elif memory:
+            run.alone[key] = None
+        elif run.lives[key] >= MOST_LIVES and not at_work:
             self._failed_for_good(
                 run,
                 task,
@@ -363,7 +380,10 @@ class Machine(Giving):
         name = done.task
         task = name.task
         nbytes = done.nbytes
-        self.ledger.measure(record, nbytes, done.peak)
+        peak = done.peak
+        if peak and record.reads:
+            peak = max(1, peak - inputs_of(record, task))  # they are foreseen by themselves
+        self.ledger.measure(record, nbytes, peak)
         move(record, task, HELD)
         if self.anew:
             self.anew.pop(name, None)
@@ -422,6 +442,9 @@ class Machine(Giving):
         run = self._take_from(signal.worker, task)
         if run is None:
             self._late(signal.worker, task, None)
+        elif signal.memory and not self.is_last_attempt(task):
+            run.alone[task.stage, task.task] = None
+            self._ready_again(run, run.stages[task.stage], task.task)
         elif not signal.replan:
             self._failed_for_good(run, task, "")
             self._settle(run)

@@ -89,7 +89,8 @@ class TaskDone:
     already (in memory or spilled): a worker that was thought frozen may bring it twice. A value
     that nobody wants any more is dropped in the answer.
 
-    ``nbytes`` is the size of its value; ``peak`` the most it held above its inputs, 0 if unknown.
+    ``nbytes`` is the size of its value; ``peak`` the most it took above what its worker
+    had before, its value twice included, 0 if unknown.
     """
 
     worker: int
@@ -111,11 +112,15 @@ class TasksDone:
 
 @record
 class TaskFailed:
-    """A task raised. ``replan``: the job is asked; otherwise the run fails."""
+    """A task raised. ``replan``: the job is asked; otherwise the run fails.
+
+    ``memory``: there was not enough memory for it. It is tried once more, alone.
+    """
 
     worker: int
     task: TaskId
     replan: bool = False
+    memory: bool = False
 
 
 @record
@@ -139,12 +144,14 @@ class WorkerLeft:
 
     ``at`` is the task it was running, ``NO_TASK`` for none, None if that is not known: then it is
     taken for the first of those it had, and all of them may have begun. ``guiltless``: it did not die
-    of what it ran.
+    of what it ran. ``memory``: the system ended it for want of memory; the task is tried once more,
+    alone.
     """
 
     worker: int
     at: TaskId | None = None
     guiltless: bool = False
+    memory: bool = False
 
 
 @record

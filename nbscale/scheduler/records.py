@@ -266,6 +266,8 @@ class RunRecord:
         Workers lost, by (stage, task).
     once
         It has tasks that are not run again when they may have begun.
+    alone
+        Tasks that ran out of memory and run with nothing beside them, as (stage, task).
     outcome, error, culprit
         Set when the run begins to end.
     """
@@ -282,6 +284,7 @@ class RunRecord:
     answering: tuple[int, int] | None = None
     lives: dict[tuple[int, int], int] = dataclasses.field(default_factory=dict)
     once: bool = False
+    alone: dict[tuple[int, int], None] = dataclasses.field(default_factory=dict)
     outcome: str = ""
     error: str = ""
     culprit: TaskId | None = None
@@ -330,6 +333,7 @@ class RunRecord:
         copy.queue = self.queue[:]
         copy.reports = self.reports.copy()
         copy.lives = self.lives.copy()
+        copy.alone = self.alone.copy()
         for record in copy.stages:
             record.relink(copy.stages)
         return copy

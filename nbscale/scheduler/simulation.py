@@ -66,8 +66,9 @@ class Faults:
 
     Attributes
     ----------
-    die, freeze, replan, fail
-        Of a task: its worker dies of it, its worker freezes, it raises ``Replan``, it raises.
+    die, freeze, replan, fail, short
+        Of a task: its worker dies of it, its worker freezes, it raises ``Replan``, it raises, there
+        is not enough memory for it.
     cancel, change
         Of a signal: some run is cancelled after it; the memory limit, the queue or the number of
         workers changes.
@@ -89,6 +90,7 @@ class Faults:
     load: float = 0.0
     late: float = 0.0
     together: float = 0.0
+    short: float = 0.0
 
 
 @record
@@ -189,6 +191,7 @@ class Simulation:
         self._begun: set[TaskId] = set()  # of those that are to be run once
         self._waiting: list[TaskDone] = []  # news of a worker that wait for more of it
         self._together: tuple[TaskId, ...] = ()  # of the signal being handled
+        self._short: set[TaskId] = set()  # what ran out of memory; asked for membership only
         self._broken: set[TaskId] = set()  # on disk, and not to be read; asked for membership only
         for _ in range(workers):
             self._join()
@@ -325,6 +328,10 @@ class Simulation:
             stops = other.frozen or (action.task in other.told and other is not worker)
             if action.task in other.tasks and not stops:
                 raise Broken(f"{action}: worker {other.number} is at it")
+        if action.task in self._short and any(
+            w.tasks and not w.frozen and not w.told for w in self._workers.values()
+        ):
+            raise Broken(f"{action}: it ran out of memory, and does not run alone now")
         worker.tasks.append(action.task)
         if len(worker.tasks) == 1:
             self._begin(worker)
@@ -349,6 +356,7 @@ class Simulation:
             (self._freeze, faults.freeze),
             (self._raise_replan, faults.replan),
             (self._raise, faults.fail),
+            (self._run_out, faults.short),
         ):
             chance -= share
             if chance < 0:
@@ -426,12 +434,21 @@ class Simulation:
         if task is not None:
             yield TaskFailed(worker.number, task)
 
-    def _die(self, worker: _Worker, turn: int) -> Iterator[Signal]:
+    def _run_out(self, worker: _Worker, turn: int) -> Iterator[Signal]:
+        if self.random.random() < 0.5:
+            yield from self._die(worker, turn, memory=True)
+            return
+        task = self._turn_over(worker, turn)
+        if task is not None:
+            self._short.add(task)
+            yield TaskFailed(worker.number, task, memory=True)
+
+    def _die(self, worker: _Worker, turn: int, *, memory: bool = False) -> Iterator[Signal]:
         if worker.turn != turn or worker.frozen:
             return
         del self._workers[worker.number]
         self._join()
-        yield self._left(worker)
+        yield self._left(worker, memory=memory)
         if self.random.random() < self.faults.late:
             yield self._finished(worker, worker.tasks[0])
 
@@ -462,11 +479,12 @@ class Simulation:
         self._join()
         yield self._left(worker)
 
-    def _left(self, worker: _Worker) -> WorkerLeft:
+    def _left(self, worker: _Worker, *, memory: bool = False) -> WorkerLeft:
         """What is told of a worker that is gone. Where it matters most, what it was at is known."""
         if not any(map(self._runs_once, worker.tasks)) or self.random.random() < 0.3:
-            return WorkerLeft(worker.number)
-        return WorkerLeft(worker.number, worker.tasks[0], self.random.random() < 0.3)
+            return WorkerLeft(worker.number, memory=memory)
+        guiltless = not memory and self.random.random() < 0.3
+        return WorkerLeft(worker.number, worker.tasks[0], guiltless, memory)
 
     def _runs_once(self, task: TaskId) -> bool:
         stage = self._stage(task)

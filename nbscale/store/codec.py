@@ -151,11 +151,17 @@ def encode_pieces(values: Sequence[Any], pickler: Dumps = pickle.dumps) -> Encod
 
 def decode_piece(data: memoryview, piece: int) -> Any:
     """One of the values of bytes made by ``encode_pieces``."""
+    start, end = piece_span(data, piece)
+    return decode(data[start:end])
+
+
+def piece_span(data: memoryview, piece: int) -> tuple[int, int]:
+    """Where one of the values begins and ends in bytes made by ``encode_pieces``."""
     (n,) = _WORD.unpack_from(data)
     if not 0 <= piece < n:
         raise IndexError(f"piece {piece} of {n}")
     start, end = struct.unpack_from("<2Q", data, 8 * (piece + 1))
-    return decode(data[start:end])
+    return start, end
 
 
 def decode_pieces(data: memoryview) -> list[Any]:

@@ -278,6 +278,7 @@ def random_simulation(seed: int, machine: type[Machine] = Machine) -> Simulation
         load=sometimes(0.3),
         late=sometimes(0.5),
         together=sometimes(0.6),
+        short=sometimes(0.05),
     )
     simulation = Simulation(
         workers=rng.randint(1, 3),

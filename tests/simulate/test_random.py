@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
+
 import pytest
 
 from nbscale.scheduler.machine import Machine
-from nbscale.scheduler.states import READY, move
 from nbscale.testing.random_jobs import check_seed
 
 SIGNALS = 20_000
@@ -24,7 +25,10 @@ class Forgetful(Machine):
     """Forgets to queue the task of a worker that is lost: the classic lost wake-up."""
 
     def _ready_again(self, run, record, task):
-        move(record, task, READY)
+        super()._ready_again(run, record, task)
+        if record.entry(task) in run.queue:
+            run.queue.remove(record.entry(task))
+            heapq.heapify(run.queue)
 
 
 def test_a_lost_wake_up_is_found_and_told_how_to_see_again():

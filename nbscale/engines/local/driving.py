@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nbscale.engines import failure
+from nbscale.engines import failure, limits
 from nbscale.engines.driver import Driver
 from nbscale.engines.local.pool import Pool
 from nbscale.engines.local.remote import Remote
+from nbscale.engines.local.shortage import ended, is_short, too_much
 from nbscale.engines.local.showing import Showing
 from nbscale.engines.local.spilling import Spilling
 from nbscale.engines.local.watchdog import Watchdog
@@ -47,6 +48,7 @@ from nbscale.scheduler.protocol import (
     Stopped,
     Substitute,
     TaskDone,
+    TaskFailed,
     TaskId,
     TasksDone,
     Thawed,
@@ -85,8 +87,17 @@ _FORGET = 0.02
 _BLOB = 64 << 10
 """Bytes up to which a program travels in a message."""
 
-_SPARE = 4
-"""Powers of two: that part of the limit is kept of pages in which nothing lives."""
+_SPARE = 256 << 20
+"""Bytes of pages in which nothing lives that are kept for the next use, at most."""
+
+_SPARED = 4
+"""Powers of two: that part of the limit is kept of them, if it is less."""
+
+_REST = 2.0
+"""Seconds after the end of a run until memory that is kept for the next is given back."""
+
+_SLACK = 5
+"""Powers of two: that part of the limit each worker may keep of what its tasks gave back."""
 
 _named = tuple.__new__  # half the time of the constructor of a named tuple
 
@@ -145,7 +156,7 @@ class PoolDriver(Driver):
             self._renewed,
             self._distrusted,
         )
-        self.segments = Segments(limit >> _SPARE, self._retired)
+        self.segments = Segments(min(_SPARE, limit >> _SPARED), self._retired)
         post = functools.partial(loop.post, self._guarded)
         self._returned = functools.partial(post, self.segments.take_back)
         self._spilling = Spilling(self.segments, self._answer, self._retired, post)
@@ -162,9 +173,13 @@ class PoolDriver(Driver):
         self._busy = 0
         self._pace = 0.0
         self._ahead = 2
+        self._oom_kills = limits.oom_kills()
+        self._most = limit
+        self._looked = 0.0
+        self._own: dict[int, int] = {}  # bytes of each worker's own when it came
         self._lost = 0
         self._restarts = 0  # zygotes lost since a run ended
-        self._balancing = self._watching = self._dawdling = False
+        self._balancing = self._watching = self._dawdling = self._resting = False
         self._suspects: set[int] = set()  # workers that were stopped or dead at the last look
         self._frozen: set[int] = set()
         self._distrust: set[int] = set()  # those whose frames are not what they sent
@@ -261,7 +276,19 @@ class PoolDriver(Driver):
             self.pool.show(worker, grant.segment, self.segments.fd(grant.segment))
         self._given[worker][remote.key, task] = grant
         self._busy += 1
-        mail.tasks.append((remote.key, task, remote.index(task), inputs, room))
+        fence = self._fence(remote, action) if remote.stage.user_code else 0
+        mail.tasks.append((remote.key, task, remote.index(task), inputs, room, fence))
+
+    def _fence(self, remote: Remote, action: Run) -> int:
+        """Bytes at which a task of the user's gets a MemoryError, instead of the kernel its end.
+
+        Half as much again as was foreseen, and never less than a quarter of the limit more; the
+        whole limit where nothing is known of its like.
+        """
+        foreseen = self._machine.workers[action.worker].queue.get(action.task, 0)
+        if not remote.is_measured:
+            return max(foreseen, self._limit)
+        return max(foreseen + foreseen // 2, foreseen + self._limit // 4)
 
     def _introduced(self, remote: Remote, worker: int) -> Any:
         """The message that tells a worker of a stage."""
@@ -270,7 +297,8 @@ class PoolDriver(Driver):
             self._show(blob, worker)
         self._showing.show(stage.shared, worker)
         deliveries = tuple(edge.delivery for edge in stage.edges)
-        return ("stage", remote.key, blob, deliveries, remote.in_pieces, stage.user_code)
+        slack = self._limit >> _SLACK
+        return ("stage", remote.key, blob, deliveries, remote.in_pieces, stage.user_code, slack)
 
     def _show(self, refs: Any, worker: int) -> None:
         """Give a worker the descriptors of what its references lie in."""
@@ -331,7 +359,7 @@ class PoolDriver(Driver):
             grant = given.pop((key, task))
             self._busy -= 1
             name = _named(TaskId, (remote.run.number, remote.stage.number, task))
-            if len(item) == 8:
+            if len(item) == 9:
                 count += 1
                 seconds += item[3] - item[2]
                 if task in remote.table:
@@ -347,19 +375,22 @@ class PoolDriver(Driver):
                     item[5],
                 )
                 self._keep(remote, number, item, grant)
-                done.append(TaskDone(number, name, item[5]))
+                done.append(TaskDone(number, name, item[5], item[7]))
             else:
                 if grant is not None:
                     self.segments.free(grant)
                 if item[-1] is not None:
                     self._lease(number, item[-1])
-                if len(item) == 6:
+                if len(item) == 7:
                     error = failure.unpack(item[4])
                     remote.run.recording.task(
                         False, remote.stage.number, task + remote.first, number, item[2], item[3], 0
                     )
                     self._tell(remote, task, number, item[2], item[3], 0, error)
-                    self._raised(remote.run, number, name, error)
+                    if is_short(error):
+                        self._ran_out(remote.run, number, name, error, item[5])
+                    else:
+                        self._raised(remote.run, number, name, error)
                     continue
                 if len(item) == 4:
                     self._spilling.unreadable(item[2])
@@ -367,6 +398,15 @@ class PoolDriver(Driver):
         self._hand_over(done)
         if count:
             self._adapt(seconds / count)
+
+    def _ran_out(
+        self, run: Running, worker: int, task: TaskId, error: BaseException, peak: int
+    ) -> None:
+        """There was not enough memory for a task: it is tried again alone, and then told of."""
+        if self._machine.is_last_attempt(task):
+            foreseen = self._machine.foreseen(task)
+            run.errors[task] = too_much(error, peak, foreseen, self._limit)
+        self._signals.append(TaskFailed(worker, task, memory=True))
 
     def _hand_over(self, done: list[TaskDone]) -> list[TaskDone]:
         """Tell the scheduler of tasks that are done; an empty list for the next."""
@@ -376,7 +416,7 @@ class PoolDriver(Driver):
 
     def _keep(self, remote: Remote, number: int, item: Any, grant: Extent | None) -> None:
         """Put the value of a task that is done into its table."""
-        _, task, start, stop, rows, nbytes, kept, held = item
+        _, task, start, stop, rows, nbytes, kept, _, held = item
         value = kept
         if type(kept) is tuple:
             value = self._stored(number, kept, grant, remote.is_lasting)
@@ -479,6 +519,7 @@ class PoolDriver(Driver):
             self._frozen.discard(number)
             self._signals.append(Thawed(number))
         self._suspects = stopped | dead
+        self._look_at_memory()
         if self._frozen:
             self._fill()
         if self._given or not self.pool.starting:
@@ -501,6 +542,24 @@ class PoolDriver(Driver):
                 mine = key is None or any(remote.key in keys for remote in run.works.values())
                 if mine and run.failure is None:
                     self._fail(run, run.standstill(text))
+
+    def _look_at_memory(self) -> None:
+        """Others may use more now, or less."""
+        self._looked = time.monotonic()
+        grown = sum(max(0, self.pool.own(n) - own) for n, own in self._own.items())
+        limit = limits.room(self._most, self.segments.filled + grown)
+        if abs(limit - self._limit) > self._limit >> 3:
+            self._limit = limit
+            self._signals.append(SetLimit(limit, self._can_spill))
+
+    def _open(self, run: Running, reply: Any, limit: int | None) -> None:
+        if limit is not None and limit != self._most:
+            self._most, self._looked = limit, 0.0
+            self._limit = limit
+            self._signals.append(SetLimit(limit, self._can_spill))
+        if time.monotonic() - self._looked > _WATCH:
+            self._look_at_memory()
+        super()._open(run, reply, None)
 
     def _stop(self, action: Stop) -> None:
         number, stage, task = action.task
@@ -539,7 +598,9 @@ class PoolDriver(Driver):
         """If a task will not give a value since workers died of it: say what they died of."""
         run = self._runs[task.run]
         cause = self._causes.pop(task, None)
-        if cause is not None and task not in run.errors:
+        if told.startswith("TaskMemoryError"):
+            run.errors[task] = ended(self._limit)
+        elif cause is not None and task not in run.errors:
             run.errors[task] = _lost(run.works[task.stage].stage, cause, told)
 
     # Values ---------------------------------------------------------------------------------
@@ -625,7 +686,7 @@ class PoolDriver(Driver):
         return tuple(extent)
 
     def _joined(self, run: Running) -> None:
-        self.segments.keep(self._limit >> _SPARE)
+        self.segments.keep(min(_SPARE, self._limit >> _SPARED))
         self._fill()
         self.pool.renew()
 
@@ -640,6 +701,15 @@ class PoolDriver(Driver):
             for number in remote.known:
                 if number in self._given:
                     self._to(number).forget[0].append(remote.key)
+        if not self._runs and not self._resting:
+            self._resting = True
+            self._loop.after(_REST, self._guarded, self._rest)
+
+    def _rest(self) -> None:
+        """Nothing has run for a while, or so it seems: what is kept for later is given back."""
+        self._resting = False
+        if not self._runs:
+            self.segments.trim(0)
 
     # Workers --------------------------------------------------------------------------------
 
@@ -677,6 +747,7 @@ class PoolDriver(Driver):
         self._lost = 0
         self._given[number] = {}
         self._leases[number] = []
+        self._own[number] = self.pool.own(number)
         self._guarded(self._signals.append, WorkerJoined(number))
 
     def _worker_left(self, number: int, code: int) -> None:
@@ -685,6 +756,10 @@ class PoolDriver(Driver):
 
     def _gone(self, number: int, code: int, *, guiltless: bool = False) -> None:
         """A worker has died; ``guiltless``: with the zygote, or by us, and not of what it ran."""
+        self._own.pop(number, None)
+        kills, before = limits.oom_kills(), self._oom_kills
+        self._oom_kills = kills
+        short = code == -signal.SIGKILL and number not in self._doomed and kills > before
         self._mail.pop(number, None)
         for known in (self._recalled, self._suspects, self._frozen):
             known.discard(number)
@@ -711,7 +786,7 @@ class PoolDriver(Driver):
                     self.segments.free(grant)
             for extent in self._leases.pop(number):
                 self.segments.release(extent)
-            self._signals.append(WorkerLeft(number, at, guiltless))
+            self._signals.append(WorkerLeft(number, at, guiltless, short and not guiltless))
         if self._runs:
             self._fill()
 

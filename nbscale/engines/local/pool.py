@@ -261,6 +261,17 @@ class Pool:
             return ""
         return text[text.rindex(")") + 2 :][:1]
 
+    def own(self, number: int) -> int:
+        """Bytes of memory that a worker does not share; 0 if it is gone."""
+        worker = self._workers.get(number)
+        if worker is None or not worker.pid:
+            return 0
+        try:
+            pages = Path(f"/proc/{worker.pid}/statm").read_text().split()
+        except OSError:
+            return 0
+        return (int(pages[1]) - int(pages[2])) * mmap.PAGESIZE
+
     def at(self, number: int) -> tuple[int, int] | None:
         """Stage and task that a worker has begun last, dead or alive; None if that is not known."""
         worker = self._workers.get(number)

@@ -66,6 +66,8 @@ class Remote:
         find its piece on disk, too.
     expected
         Bytes of the next value, as far as that is known.
+    is_measured
+        Some value of it is known.
     is_lasting
         Its values stay for longer than others.
     known
@@ -102,7 +104,7 @@ class Remote:
         self._segments = segments
         self._returned = returned
         self._forget = forget
-        self._measured = False
+        self.is_measured = False
         self.feeds: list[Callable[[int], Any]] = []
         for edge in stage.edges:
             producer = self if edge.producer == stage.number else run.works[edge.producer]
@@ -112,8 +114,8 @@ class Remote:
 
     def expect(self, nbytes: int) -> None:
         """Learn from a value what the next ones will need: the most of late, slowly forgotten."""
-        expected = self.expected if self._measured else None
-        self._measured = True
+        expected = self.expected if self.is_measured else None
+        self.is_measured = True
         self.expected = max(nbytes, 0.9 * (expected or 0) + 0.1 * nbytes)
 
     def settle_pieces(self, limit: int) -> None:

@@ -34,11 +34,21 @@ import zmq
 from nbscale.comm import descriptors
 from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines import base, failure
+from nbscale.engines.local.footprint import Footprint
 from nbscale.engines.local.timing import Timing
 from nbscale.errors import BadFrame, OldFrame, RemoteError
 from nbscale.expr import reference
 from nbscale.store.base import measure
-from nbscale.store.codec import Encoded, decode, decode_piece, dumps, encode_pieces, join, split
+from nbscale.store.codec import (
+    Encoded,
+    decode,
+    decode_piece,
+    dumps,
+    encode_pieces,
+    join,
+    piece_span,
+    split,
+)
 from nbscale.store.segments import Extent, Maps, make_segment
 from nbscale.store.shared import fetch_with
 from nbscale.store.spill import read_span
@@ -91,19 +101,26 @@ def ways(number: int) -> tuple[bytes, bytes]:
     return b"kernel>%d" % number, b"%d>kernel" % number
 
 
+_SLOW = 0.002
+"""Seconds from which a task is worth a look at the memory it took."""
+
+
 class _Stage:
     """What a stage's tasks need. Its program is read by the first of them.
 
-    ``pieces``: see ``Remote.in_pieces``.
+    ``pieces``: see ``Remote.in_pieces``. ``slack``: bytes that the worker may keep for later tasks.
+    ``slow``: its last task took so long that the next one is measured.
     """
 
-    __slots__ = ("blob", "deliveries", "pieces", "program", "spent", "user_code")
+    __slots__ = ("blob", "deliveries", "pieces", "program", "slack", "slow", "spent", "user_code")
 
     def __init__(
-        self, blob: Any, deliveries: tuple[str, ...], pieces: str, user_code: bool
+        self, blob: Any, deliveries: tuple[str, ...], pieces: str, user_code: bool, slack: int
     ) -> None:
         self.blob, self.deliveries = blob, deliveries
         self.pieces, self.user_code = pieces, user_code
+        self.slack = slack
+        self.slow = True  # as far as is known
         self.program: Any = None
         self.spent: list[float] | None = None
         """Seconds since they were told, see ``Timing``; None if they are not taken."""
@@ -156,6 +173,7 @@ class _Worker:
         fetch_with(self.shared)
         self._fds: dict[int, int] = {}
         self._stages: dict[int, _Stage] = {}
+        self._footprint = Footprint()
         self._tasks: deque[Any] = deque()
         self._done: list[Any] = []
         self._released: deque[Extent] = deque()
@@ -262,12 +280,20 @@ class _Worker:
                     self._stages.pop(key, None)
                 for number in message[2]:
                     self._forget(number)
+                if message[1] and not self._tasks and self.at is None:
+                    self._footprint.give_back(0)
 
     def _add(
-        self, key: int, blob: Any, deliveries: tuple[str, ...], pieces: str, user_code: bool
+        self,
+        key: int,
+        blob: Any,
+        deliveries: tuple[str, ...],
+        pieces: str,
+        user_code: bool,
+        slack: int,
     ) -> None:
         # Read later: this may be called while a task is in the middle of an import.
-        self._stages[key] = _Stage(blob, deliveries, pieces, user_code)
+        self._stages[key] = _Stage(blob, deliveries, pieces, user_code, slack)
 
     def _read(self, stage: _Stage) -> None:
         blob, stage.blob = stage.blob, None
@@ -375,7 +401,7 @@ class _Worker:
 
     def _attempt(self, item: Any) -> None:
         """Run a task and note what became of it."""
-        key, task, index, inputs, grant = item
+        key, task, index, inputs, grant, fence = item
         stage = self._stages[key]
         clock = time.monotonic
         AT.pack_into(self._place, 0, key, task)
@@ -383,6 +409,9 @@ class _Worker:
         self._unread.clear()
         if stage.program is None:
             self._read(stage)
+        measured, peak = stage.slow, 0
+        if measured:
+            self._footprint.begin(fence)
         start = clock()
         spent = stage.spent
         maps: list[Any] = []
@@ -395,6 +424,10 @@ class _Worker:
                 ran = clock()
                 self._check_read()
                 rows, nbytes = measure(value)
+                stage.slow = clock() - start > _SLOW
+                if measured and stage.slow:
+                    # The value is counted twice: it will lie in shared memory, too.
+                    peak = nbytes + self._footprint.peak(_bytes_of(maps))
                 handle = self._kept(value, stage.pieces, grant)
                 self._armed = False
                 if spent is not None:
@@ -404,21 +437,36 @@ class _Worker:
                 self._armed = False
                 packed = None if isinstance(error, _Told) else _packed(error)
                 del error
-                held = self._held(maps) if maps else None
-                if self._unread:
-                    self._done.append((key, task, self._unread[0], held))
-                elif packed is None:
-                    self._done.append((key, task, held))
-                else:
-                    self._done.append((key, task, start, clock(), packed, held))
+                self._failed(key, task, start, packed, maps, measured)
             else:
                 del value
                 held = self._held(maps) if maps else None
-                self._done.append((key, task, start, clock(), rows, nbytes, handle, held))
+                self._done.append((key, task, start, clock(), rows, nbytes, handle, peak, held))
         except _Told:  # it came while the error was being caught
             self._armed = False
             self._done.append((key, task, self._held(maps) if maps else None))
         self.at = None
+        if stage.slow:
+            self._footprint.give_back(stage.slack)
+
+    def _failed(
+        self,
+        key: int,
+        task: int,
+        start: float,
+        packed: bytes | None,
+        maps: list[Any],
+        measured: bool,
+    ) -> None:
+        """Note that a task has no value: it could not read its inputs, was told to stop, or raised."""
+        held = self._held(maps) if maps else None
+        if self._unread:
+            self._done.append((key, task, self._unread[0], held))
+        elif packed is None:
+            self._done.append((key, task, held))
+        else:
+            peak = self._footprint.peak(_bytes_of(maps)) if measured else 0
+            self._done.append((key, task, start, time.monotonic(), packed, peak, held))
 
     def _inputs(self, stage: _Stage, inputs: Any, maps: list[Any], start: float) -> list[Any]:
         load = self._load
@@ -444,8 +492,14 @@ class _Worker:
         if len(ref) == 3:
             return decode(self._read_file(*ref))
         extent = Extent(*ref[:4])
-        data = self._mapped(extent, maps) if user else self._maps.read(extent)
-        return decode(data) if len(ref) == 4 else decode_piece(data, ref[4])
+        if not user:
+            data = self._maps.read(extent)
+            return decode(data) if len(ref) == 4 else decode_piece(data, ref[4])
+        part = extent
+        if len(ref) == 5:
+            start, end = piece_span(self._maps.read(extent), ref[4])
+            part = extent._replace(start=extent.start + start, nbytes=end - start)
+        return decode(self._mapped(part, extent, maps))
 
     def _read_file(self, name: int, span: tuple[int, int], checksum: int) -> memoryview:
         try:
@@ -474,11 +528,11 @@ class _Worker:
                 self._receive(wait=True)
         return self._fds[name]
 
-    def _mapped(self, extent: Extent, maps: list[Any]) -> memoryview:
-        """Bytes that may be written to: a copy, or a map of this reader's own."""
-        if extent.nbytes <= COPIED:
-            return memoryview(bytearray(self._maps.read(extent)))
-        made, view = self._maps.private(extent)
+    def _mapped(self, part: Extent, extent: Extent, maps: list[Any]) -> memoryview:
+        """Bytes that may be written to, of a part of an extent: a copy, or a map of this reader's own."""
+        if part.nbytes <= COPIED:
+            return memoryview(bytearray(self._maps.read(part)))
+        made, view = self._maps.private(part)
         maps.append((extent, weakref.ref(made)))
         return view
 
@@ -531,6 +585,11 @@ class _Worker:
         finally:
             os.close(fd)
         return ("own", nbytes, what, number)
+
+
+def _bytes_of(maps: list[Any]) -> int:
+    """Bytes of shared memory that a task mapped for itself."""
+    return sum(extent.nbytes for extent, _ in maps)
 
 
 def _packed(error: BaseException) -> bytes:

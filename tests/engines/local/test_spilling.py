@@ -138,7 +138,7 @@ def test_a_piece_that_is_damaged_on_disk_is_made_again(engine, board, monkeypatc
         if board.count("damaged") < 5:
             board.mark("damaged")
             if how == "flipped":
-                os.pwrite(file.fd, b"!", file.nbytes // 2)
+                os.pwrite(file.fd, b"\xff", file.nbytes // 2)
             else:
                 os.ftruncate(file.fd, file.nbytes // 3)
         return file
@@ -161,9 +161,9 @@ def test_what_is_damaged_on_disk_is_made_again(engine, board, monkeypatch, how, 
             if how == "unreadable":
                 raise OSError(5, "Input/output error")
             if how == "flipped":
-                os.pwrite(file._fd, b"!", file.nbytes // 2)
+                os.pwrite(file.fd, b"\xff", file.nbytes // 2)
             else:
-                os.ftruncate(file._fd, file.nbytes - 1)
+                os.ftruncate(file.fd, file.nbytes - 1)
         read(file, target, wanted)
 
     monkeypatch.setattr(spills.SpillFile, "read_into", damaged)
