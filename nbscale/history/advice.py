@@ -51,9 +51,9 @@ def advice(recording: Recording, engine: str, now: float) -> str:
     """
     end = now if recording.ended is None else recording.ended
     totals = recording.totals()
-    if end - recording.began < _SECONDS or not totals.tasks or engine not in ("local", "threads"):
-        return ""
     # From the first task on: what it takes to start the workers is paid once.
+    if end - totals.first < _SECONDS or not totals.tasks or engine not in ("local", "threads"):
+        return ""
     length = (end - totals.first) * max(1, recording.workers)
     idle = 1 - min(1.0, totals.busy / length) if length > 0 else 0.0
     for say in _ADVICE:
