@@ -38,10 +38,11 @@ def run_cell(peer: str, fault: str, deadline: float = DEADLINE) -> dict[str, Any
     with tempfile.TemporaryDirectory(prefix="fault-", ignore_cleanup_errors=True) as folder:
         read, write = os.pipe()
         mark = uuid.uuid4().hex
+        told = {"PYTHONPATH": str(ROOT), "NBSCALE_CELL": str(write), "CELL": mark}
         cell = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.peers_faults.cell", peer, fault],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "NBSCALE_CELL": str(write), "CELL": mark},
+            env=os.environ | told | {"TMPDIR": folder},  # what is killed cannot tidy up
             pass_fds=[write],
             stdout=subprocess.DEVNULL,
             stderr=(Path(folder) / "stderr").open("w"),

@@ -61,7 +61,7 @@ class Told:
         blob = pickle.dumps(Canary(number))
         # As the codec lays it out: no buffers, then the pickle.
         self.payload = marshal.dumps(
-            [("stage", number, struct.pack("<2Q", 0, len(blob)) + blob, (), False, False)]
+            [("stage", number, struct.pack("<2Q", 0, len(blob)) + blob, (), "", False, 0)]
         )
 
 

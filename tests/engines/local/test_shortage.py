@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import traceback
@@ -16,6 +17,7 @@ from nbscale.engines.base import RunInfo
 from nbscale.errors import TaskMemoryError
 from nbscale.events import Place
 from nbscale.scheduler.ledger import Ledger
+from nbscale.store.shared import trim
 from nbscale.testing.board import wait_until
 from nbscale.testing.jobs import Results, each, everything, plain, run, stage
 
@@ -25,6 +27,8 @@ LIMIT = 256 * MB
 
 @pytest.fixture(autouse=True)
 def small(default_settings):
+    gc.collect()  # what other tests have shared is taken off the limit
+    trim(0)
     with config.set(memory_limit=LIMIT):
         yield
 
