@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import nbscale as ns
@@ -165,6 +165,7 @@ seconds_of = st.sampled_from([lambda s, t: 1.0 + (s.number * 5 + t * 3) % 7, lam
 
 
 @settings(max_examples=100, deadline=None)
+@example(9122, 2, 4, 1, lambda s, t: 1.0)
 @given(st.integers(0, 10**6), st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), seconds_of)
 def test_random_jobs_are_predicted_as_they_then_are(seed, steps, workers, others, seconds):
     def run(count):
@@ -181,9 +182,10 @@ def test_random_jobs_are_predicted_as_they_then_are(seed, steps, workers, others
     if len(made) == len(ran) == sum(stage.n_tasks for stage in made.stages.values()):
         assert found.seconds == pytest.approx(run(others).ended)
         assert found.seconds >= found.path * (1 - 1e-9)
-        assert what_if(made, 1).seconds == pytest.approx(whole)
-    else:  # what nobody wanted in time was not run, so nobody knows how long it takes
-        assert what_if(made, 1).seconds <= whole * (1 + 1e-9)
+        # One worker may have less to do: what is taken back before it is run.
+        assert what_if(made, 1).seconds == pytest.approx(run(1).ended)
+    # What nobody wanted in time was not run, so nobody knows how long it takes.
+    assert what_if(made, 1).seconds <= whole * (1 + 1e-9)
 
 
 @settings(max_examples=100, deadline=None)
