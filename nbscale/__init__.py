@@ -113,5 +113,12 @@ def load_ipython_extension(shell: object) -> None:
     load(shell)
 
 
+def unload_ipython_extension(shell: object) -> None:
+    """Take it away again: what ``%unload_ext nbscale`` calls."""
+    from nbscale.notebook.magics import unload_ipython_extension as unload  # noqa: PLC0415 - likewise
+
+    unload(shell)
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -137,7 +137,11 @@ class Before:
         stray = now.children - then.children - pids - fixtures
         if stray:
             found.append(f"processes {sorted(stray)}")
-        threads = sorted(name for _, name in now.threads - then.threads)
+        threads = sorted(
+            name
+            for _, name in now.threads - then.threads
+            if not name.startswith("asyncio_")  # a loop of Playwright's or Jupyter's keeps them
+        )
         if "threads" in session.current()._engines:  # those of the engine stay with it
             threads = [name for name in threads if not name.startswith("nbscale-worker-")]
         for _ in alive:  # each has one at most, from the first value that does not fit

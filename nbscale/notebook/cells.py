@@ -33,7 +33,7 @@ from nbscale.notebook.returning import load_names
 from nbscale.notebook.serving import Serving
 from nbscale.notebook.shipping import Task
 
-__all__ = ["CellRun"]
+__all__ = ["CellRun", "processes"]
 
 MOST = 2
 """Processes that run cells at the same time."""
@@ -335,6 +335,14 @@ class _Processes:
         if self._spare is None and len(self._busy) < MOST and not self._closed:
             with contextlib.suppress(EngineError):  # the next cell will say it
                 self._spare = _Process(_imports())
+
+    def rest(self) -> None:
+        """End the one that waits for a cell; the next cell starts its own."""
+        with self._lock:
+            spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.kill()
+            spare.close(0)
 
     def close(self) -> None:
         """End them all, with the kernel."""

@@ -24,14 +24,14 @@ from nbscale.errors import RunCancelled, render_for_notebook, trim_traceback
 from nbscale.events import Place, cell_number
 from nbscale.notebook import loops
 from nbscale.notebook.background import Background, Waiting
-from nbscale.notebook.cells import CellRun
+from nbscale.notebook.cells import CellRun, processes
 from nbscale.notebook.names import altered_in, names_of, words_of_magics
 from nbscale.notebook.outputs import Show, shower
 from nbscale.notebook.shipping import Namespace, Task, pack_names
 from nbscale.notebook.source import VALUE, Source, show_lines, split_header, without_first
 from nbscale.store.codec import encode
 
-__all__ = ["ParallelMagics", "load_ipython_extension"]
+__all__ = ["ParallelMagics", "load_ipython_extension", "unload_ipython_extension"]
 
 _OPTIONS = {"--gather": True, "--background": False}
 """Options of the magic, and whether a word follows."""
@@ -348,3 +348,20 @@ def load_ipython_extension(shell: Any) -> None:
     shell.register_magics(magics)
     shell.events.register("pre_run_cell", magics.waiting.before_cell)
     shell.ast_transformers.append(magics.waiting)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take the magics away, and end the process that waits for a cell.
+
+    Cells in the background go on.
+    """
+    magics = shell.magics_manager.registry.pop(ParallelMagics.__name__, None)
+    if magics is None:
+        return
+    for kind, names in magics.magics.items():
+        for name, method in names.items():
+            if shell.magics_manager.magics[kind].get(name) == method:
+                del shell.magics_manager.magics[kind][name]
+    shell.events.unregister("pre_run_cell", magics.waiting.before_cell)
+    shell.ast_transformers.remove(magics.waiting)
+    processes.rest()

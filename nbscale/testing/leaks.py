@@ -15,7 +15,9 @@ from pathlib import Path
 
 from nbscale.record import record
 
-__all__ = ["Holdings", "descendants", "holdings", "kind_of", "mark", "orphans", "resident"]
+__all__ = ["Holdings", "descendants", "holdings", "kind_of", "mark", "orphans", "resident",
+    "unmarked",
+]
 
 SERVICES = ("nbscale-loop", "nbscale-news", "nbscale-futures", "nbscale-progress")
 """Threads of nbscale that stay once they are there; they are one each in a process."""
@@ -124,6 +126,11 @@ def descendants(pids: Collection[int]) -> set[int]:
 def mark() -> None:
     """Mark this process, and those it will start, as one family."""
     os.environ[_MARK] = str(os.getpid())
+
+
+def unmarked() -> dict[str, str]:
+    """The environment for a program that leaves its family by design, as a browser does."""
+    return {name: value for name, value in os.environ.items() if name != _MARK}
 
 
 def orphans() -> set[int]:

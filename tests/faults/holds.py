@@ -30,8 +30,12 @@ from tests.engines.local.pooled import SLACK
 LINES = 12
 """Lines that an error may take, beside the frames of the user's own functions."""
 
-GROWTH = 8 << 20
-"""Bytes that the kernel may have more in memory afterwards: pieces of Python's heap, not values."""
+GROWTH = 24 << 20
+"""Bytes that the kernel may have more in memory afterwards: pieces of heaps, not values.
+
+Each thread has a heap of its own, of which a part stays. What grows fault by fault is found by the
+soak, of many.
+"""
 
 _HOME = str(Path(nbscale.__file__).parent)
 

@@ -17,6 +17,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from nbscale.testing import leaks
+
 FLAGS = (
     "--disable-background-networking --disable-component-update --disable-gpu --disable-quic "
     "--disable-sync --no-first-run --no-sandbox"
@@ -214,6 +216,7 @@ def chromium(executable, folder):
             executable_path=executable,
             headless=True,
             args=FLAGS,
+            env=leaks.unmarked(),  # it has helpers that are nobody's children
             viewport={"width": 1100, "height": 760},
         )
         try:

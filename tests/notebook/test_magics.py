@@ -490,6 +490,7 @@ def shell():
     shell = InteractiveShell.instance(config=quiet)
     assert shell.run_line_magic("load_ext", "nbscale") is None
     yield shell
+    shell.run_line_magic("unload_ext", "nbscale")
     InteractiveShell.clear_instance()
 
 
@@ -506,3 +507,14 @@ def test_in_a_plain_ipython(shell, capsys):
     result = shell.run_cell("%%parallel\n\n1 / 0")
     assert isinstance(result.error_in_exec, ZeroDivisionError)
     assert "----> 3 1 / 0" in re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+
+
+def test_the_extension_is_unloaded(shell):
+    shell.run_cell("%%parallel\nm = 1").raise_error()
+    assert shell.run_line_magic("unload_ext", "nbscale") is None
+    assert "parallel" not in shell.magics_manager.magics["cell"]
+    assert not shell.ast_transformers
+    shell.run_cell("m += 1").raise_error()
+    assert shell.run_line_magic("load_ext", "nbscale") is None
+    shell.run_cell("%%parallel\nm += 1").raise_error()
+    assert shell.user_ns["m"] == 3
