@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 import pytest
 from hypothesis import settings
 
 from nbscale import config
 from tests import pools
+
+# Shells have what they start in the background ignore interrupts, and so would the tests of them.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine under load is slow, which is no defect; a failing example is printed to be replayed.
 settings.register_profile("nbscale", deadline=None, print_blob=True)

@@ -91,10 +91,12 @@ class Line:
         self._sender.join(timeout)
 
     def close(self) -> None:
-        """Give the line up; the other end reads its end, and so does a reader here."""
+        """Give the line up: the other end reads its end. For after the last ``receive``."""
         self._waiting.put(None)
         with contextlib.suppress(OSError):
             self._end.shutdown(socket.SHUT_RDWR)
+        self._sender.join()  # what waited to be sent is refused
+        self._end.close()
 
     def _send_all(self) -> None:
         while (item := self._waiting.get()) is not None:

@@ -300,7 +300,7 @@ class _Processes:
         self._lock = threading.Lock()
         self._spare: _Process | None = None
         self._busy: set[_Process] = set()
-        self._closed = False
+        self._closed = self._resting = False
 
     def take(self, given_up: Callable[[], bool]) -> _Process | None:
         """A process for a cell, when there is room; None if it was given up."""
@@ -312,6 +312,7 @@ class _Processes:
             try:
                 with self._lock:
                     spare, self._spare = self._spare, None
+                    self._resting = False
                     if spare is None or not spare.alive:
                         spare = _Process(_imports())
                     self._busy.add(spare)
@@ -332,7 +333,8 @@ class _Processes:
 
     def _start_ahead(self) -> None:
         """Start one for the next cell, if there is room: what it imports takes a second."""
-        if self._spare is None and len(self._busy) < MOST and not self._closed:
+        stopped = self._resting or self._closed
+        if self._spare is None and len(self._busy) < MOST and not stopped:
             with contextlib.suppress(EngineError):  # the next cell will say it
                 self._spare = _Process(_imports())
 
@@ -340,6 +342,7 @@ class _Processes:
         """End the one that waits for a cell; the next cell starts its own."""
         with self._lock:
             spare, self._spare = self._spare, None
+            self._resting = True  # also if a cell is just ending
         if spare is not None:
             spare.kill()
             spare.close(0)

@@ -5,6 +5,7 @@ Reads ``/proc``, so it is for Linux. Nothing is asked of the engine: it is the e
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import tempfile
@@ -15,7 +16,14 @@ from pathlib import Path
 
 from nbscale.record import record
 
-__all__ = ["Holdings", "descendants", "holdings", "kind_of", "mark", "orphans", "resident",
+__all__ = [
+    "Holdings",
+    "allocated",
+    "descendants",
+    "holdings",
+    "kind_of",
+    "mark",
+    "orphans",
     "unmarked",
 ]
 
@@ -151,9 +159,28 @@ def orphans() -> set[int]:
     return found
 
 
-def resident() -> int:
-    """Bytes of memory of this process that are its own, and lie in memory."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) << 10
-    raise OSError(f"no RssAnon in /proc/self/status of {sys.platform}")
+_BLOCK = 64
+"""Bytes, about, of what Python counts as one block."""
+
+
+class _Mallinfo(ctypes.Structure):
+    """``struct mallinfo2`` of the GNU C library."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+        )
+    )
+
+
+def allocated() -> int:
+    """Bytes that are in use of the heaps of C and, about, of Python.
+
+    What is free between them is not counted, though the system does not get it back: how much that
+    is depends on all that the process did before. Needs the GNU C library 2.33 or newer.
+    """
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = _Mallinfo
+    info = mallinfo2()
+    return info.uordblks + info.hblkhd + _BLOCK * sys.getallocatedblocks()

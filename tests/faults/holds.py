@@ -12,7 +12,6 @@ Part of 4, and 6, are checked after every test of any kind: see ``tests/pools.py
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import time
 import traceback
@@ -30,12 +29,8 @@ from tests.engines.local.pooled import SLACK
 LINES = 12
 """Lines that an error may take, beside the frames of the user's own functions."""
 
-GROWTH = 24 << 20
-"""Bytes that the kernel may have more in memory afterwards: pieces of heaps, not values.
-
-Each thread has a heap of its own, of which a part stays. What grows fault by fault is found by the
-soak, of many.
-"""
+GROWTH = 8 << 20
+"""Bytes that the kernel may have more in use afterwards: what libraries keep, not values."""
 
 _HOME = str(Path(nbscale.__file__).parent)
 
@@ -48,9 +43,9 @@ class Whole:
         engine.wait_ready()
         self.compute()
         self.driver = engine.driver
-        trim()
+        gc.collect()
         self.descriptors = held()
-        self.memory = leaks.resident()
+        self.memory = leaks.allocated()
 
     def compute(self):
         assert run(self.engine, plain(stage(0, 3, lambda index: index[0], result=0))) == [0, 1, 2]
@@ -64,7 +59,7 @@ class Whole:
         self.engine.wait_ready()
         end = time.monotonic() + pools.PATIENCE
         while (more := self.more()) and time.monotonic() < end:
-            trim()
+            gc.collect()
             time.sleep(0.005)
         assert not more, more
 
@@ -79,7 +74,7 @@ class Whole:
         if self.driver.segments.nbytes:
             found["bytes of values"] = self.driver.segments.nbytes
         # Spare segments lie in memory that is shared, which this does not count.
-        grown = leaks.resident() - self.memory
+        grown = leaks.allocated() - self.memory
         if grown > GROWTH:
             found["bytes of memory"] = grown
         return found
@@ -90,12 +85,6 @@ def held():
     found = leaks.holdings().descriptors
     found["memory"] -= pools.known_memory()
     return found
-
-
-def trim():
-    """Give back what nobody has: objects to Python, and memory of Python's to the system."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
 
 
 def fails(kind, call, *says):
