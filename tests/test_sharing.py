@@ -266,7 +266,7 @@ def test_what_cannot_be_put_is_named():
     with pytest.raises(TypeError, match=r"data\[1\]: _thread.lock"):
         ns.scatter([1, threading.Lock()])
     with pytest.raises(
-        TypeError, match=r"value\[0\]: nbscale.futures.Future; give it as an argument"
+        TypeError, match=r"value\[0\]: nbscale.futures.future.Future; give it as an argument"
     ):
         ns.put([ns.submit(abs, -1)])
 

@@ -23,7 +23,7 @@ _REMEDIES = {
     "sqlite3.Connection": "connect inside the function, or have each process connect: ns.per_worker(factory)",
     "builtins.generator": "pass a list, or make the generator inside the function",
     "builtins.module": "import it inside the function",
-    "nbscale.futures.Future": "give it as an argument, also in a list or dict, or take its result()",
+    "nbscale.futures.future.Future": "give it as an argument, also in a list or dict, or take its result()",
 }
 
 
