@@ -79,7 +79,9 @@ class Batch:
                 0, name, (range(n),), (n,), Program.of(0, [step]), (), result=0, gil_free=False,
                 user_code=True, places=() if self.place is None else (self.place,), shared=tuple(shared),
                 once=frozenset(i for i, future in enumerate(self.futures) if future.once),
-                substitute=failed,
+                substitute=failed, brought=sum(
+                    arguments.nbytes for _, arguments in self.calls if type(arguments) is not tuple
+                ),
             )  # fmt: skip
             try:
                 self.ticket = current().begin(

@@ -54,6 +54,11 @@ class Frozen:
         encoded, memories = naming(encode, arguments, pickler)
         return cls(encoded.to_bytes(), memories)
 
+    @property
+    def nbytes(self) -> int:
+        """How many bytes they are."""
+        return len(self._data)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         return Frozen, (pickle.PickleBuffer(self._data),)
 

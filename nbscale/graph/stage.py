@@ -184,6 +184,8 @@ class Stage:
         None the error of one ends the run.
     calls
         For a graph of calls: name and place of each, by its original number.
+    brought
+        Bytes of arguments that calls bring with them.
     """
 
     number: int
@@ -204,6 +206,7 @@ class Stage:
     once: frozenset[int] = frozenset()
     substitute: Callable[[BaseException], Any] | None = None
     calls: tuple[tuple[str, Place | None], ...] = ()
+    brought: int = 0
 
     @property
     def grid(self) -> tuple[int, ...]:

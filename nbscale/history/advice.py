@@ -27,6 +27,15 @@ _IDLE = 0.5
 _MOVED = 0.5
 """Part of the time at tasks that may go into bringing values and storing them."""
 
+_BROUGHT = 100 << 20
+"""Bytes of arguments which are no trouble."""
+
+_RATE = 100e6
+"""Bytes of arguments for which a second of work is enough.
+
+They are pickled, packed, sent, read and unpickled at twice that, and the calls' time has a half of it.
+"""
+
 
 def advice(recording: Recording, engine: str, now: float) -> str:
     """The most useful thing to say of a run, or ''.
@@ -51,8 +60,14 @@ def advice(recording: Recording, engine: str, now: float) -> str:
     """
     end = now if recording.ended is None else recording.ended
     totals = recording.totals()
+    if not totals.tasks or engine not in ("local", "threads"):
+        return ""
+    if end - recording.began >= _SECONDS:
+        text = _brought(recording, engine, totals.tasks, totals.busy)
+        if text:
+            return text
     # From the first task on: what it takes to start the workers is paid once.
-    if end - totals.first < _SECONDS or not totals.tasks or engine not in ("local", "threads"):
+    if end - totals.first < _SECONDS:
         return ""
     length = (end - totals.first) * max(1, recording.workers)
     idle = 1 - min(1.0, totals.busy / length) if length > 0 else 0.0
@@ -103,6 +118,17 @@ def _shipped(
         f"data costs more to move than to work on: {moved:.0%} of the time at tasks goes into "
         f"bringing and storing values, {format_bytes(nbytes)} made in all; return less, or put() "
         "what many calls read"
+    )
+
+
+def _brought(recording: Recording, engine: str, tasks: int, busy: float) -> str:
+    """Arguments that calls bring with them, which takes longer than the calls."""
+    nbytes = sum(stage.brought for stage in recording.stages.values())
+    if engine != "local" or nbytes < _BROUGHT or nbytes / _RATE < busy:
+        return ""
+    return (
+        f"arguments are larger than the work: {format_bytes(nbytes)} came with {tasks:,} calls of "
+        f"{format_seconds(busy / tasks)} each; give what many calls read to put() once"
     )
 
 

@@ -191,7 +191,9 @@ class Recording:
         """A stage of one axis has more tasks: those of another that is told of as the same."""
         had = self.stages[stage.number]
         n = had.n_tasks + stage.n_tasks
-        self.stages[stage.number] = dataclasses.replace(had, axes=(range(n),), original_grid=(n,))
+        self.stages[stage.number] = dataclasses.replace(
+            had, axes=(range(n),), original_grid=(n,), brought=had.brought + stage.brought
+        )
 
     def task(
         self, ok: bool, stage: int, task: int, worker: int, start: float, stop: float, nbytes: int

@@ -81,6 +81,15 @@ def test_data_that_is_moved():
     assert advice(run(100, 0.1, 0.1, spent=(3.0, 1.0, 0.0)), "local", 0.0) == ""
 
 
+def test_arguments_that_are_larger_than_the_work():
+    made = run(4, 0.001, 0.5, brought=640_000_000)
+    text = advice(made, "local", 0.0)
+    assert text.startswith("arguments are larger than the work: 640 MB came with 4 calls of 1 ms")
+    assert "put()" in text
+    assert advice(run(4, 0.001, 0.5, brought=1_000_000), "local", 0.0) == ""
+    assert advice(run(4, 2.0, 2.0, brought=640_000_000), "local", 0.0) == ""
+
+
 def test_other_engines_and_runs_that_go_on():
     made = run(10_000, 0.0001, 0.001)
     assert advice(made, "inline", 0.0) == ""
@@ -126,3 +135,10 @@ def _begin():
 def test_a_run_of_a_session():
     na.from_array(np.arange(10.0), chunks=2).sum().compute(engine="inline")
     assert ns.runs()[-1].advice == ""
+
+
+def test_arguments_of_calls_are_counted():
+    value = np.zeros(15 << 20, dtype=np.uint8)
+    ns.gather([ns.submit(len, value) for _ in range(8)])
+    made = ns.runs()[-1].recording
+    assert sum(stage.brought for stage in made.stages.values()) >= 8 * value.nbytes
