@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from nbscale.array.broadcast import picks_broadcast, read_broadcast
 from nbscale.array.chunks import Cut, shape_of
 from nbscale.array.node import ArrayNode, Needs, Picks, picked_cuts
-from nbscale.expr.node import Index, Kernel, Map, Read
+from nbscale.expr.node import Index, Kernel, Map, Read, Reduce
 from nbscale.graph.axismap import At, AxisMap, Each
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Axes", "BroadcastTo", "axes_of", "drop_axes"]
 
@@ -35,7 +32,10 @@ class Axes(ArrayNode, Map):
 
     @property
     def label(self) -> str:
-        return "transpose" if len(self.order) == self.operand.ndim else "squeeze"
+        if len(self.order) == self.operand.ndim:
+            return "transpose"
+        # To the user it is a part of the reduction.
+        return self.operand.label if isinstance(self.operand, Reduce) else "squeeze"
 
     def slice_needs(self, picks: Picks) -> Needs:
         at = {a: pick for a, pick in zip(self.order, picks, strict=True) if a >= 0}
