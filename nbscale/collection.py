@@ -18,6 +18,7 @@ from nbscale.expr.node import Index, Node
 from nbscale.plan.draw import draw
 from nbscale.plan.explain import explain_plan
 from nbscale.session import Gather, Request, current
+from nbscale.text import Text
 
 __all__ = [
     "Collection",
@@ -222,7 +223,7 @@ class Collection:
         """Compute the partitions and keep them in memory; the result is lazy over them."""
         return persist(self, engine=engine)[0]  # type: ignore[no-any-return]
 
-    def explain(self, *, after: bool = False) -> str:
+    def explain(self, *, after: bool = False) -> Text:
         """The plan in words: before and after each rule, with estimated rows, bytes and seconds.
 
         Parameters
@@ -242,14 +243,14 @@ class Collection:
         >>> x = na.arange(10, chunks=5).sum()
         >>> x.compute()
         np.int64(45)
-        >>> print(x.explain(after=True))
+        >>> x.explain(after=True)
         run ...
         stage ...
         """
         if after:
-            return current().compare(self._request())
+            return Text(current().compare(self._request()))
         job, changes = current().plan([self._request()])
-        return explain_plan(self._node, job, changes)
+        return Text(explain_plan(self._node, job, changes))
 
     def visualize(self, filename: str | None = None) -> Any:
         """Draw the stages of the plan, grouped by operation, as SVG.

@@ -9,10 +9,11 @@ from nbscale.collection import Collection, places_of, public
 from nbscale.events import Place
 from nbscale.expr.node import Held, Node, walk
 from nbscale.futures import Future
-from nbscale.history.story import Story, run_story, task_story
+from nbscale.history.story import run_story, task_story
 from nbscale.plan.jobs import PlanJob
 from nbscale.plan.rewrite import inherit_places
 from nbscale.session import RunReport, current
+from nbscale.text import Text
 from nbscale.units import format_count
 
 __all__ = ["why"]
@@ -21,7 +22,7 @@ _MOST = 12
 
 
 @public
-def why(x: Any) -> Story:
+def why(x: Any) -> Text:
     """Tell the story of a lazy result, a future or a run.
 
     Parameters
@@ -31,7 +32,7 @@ def why(x: Any) -> Story:
 
     Returns
     -------
-    Story
+    Text
         Text that shows itself: where it was made and of what, which engine it runs on and why, what
         is done together and what only once, when and where its tasks ran, which of them again and
         why, and what it waits for now.
@@ -51,19 +52,19 @@ def why(x: Any) -> Story:
     --------
     >>> import nbscale as ns, nbscale.array as na
     >>> x = na.arange(10).sum()
-    >>> print(ns.why(x))
-    squeeze
+    >>> ns.why(x)
+    sum
     made at ...
     ...
     """
     if isinstance(x, Collection):
-        return Story(_of_collection(x))
+        return Text("\n".join(_of_collection(x)))
     if isinstance(x, Future):
-        return Story(_of_future(x))
+        return Text("\n".join(_of_future(x)))
     if isinstance(x, RunReport):
-        return Story(_of_run(x))
+        return Text("\n".join(_of_run(x)))
     if isinstance(x, int) and not isinstance(x, bool):
-        return Story(_of_run(current().report(x)))
+        return Text("\n".join(_of_run(current().report(x))))
     raise TypeError(
         f"why() takes a lazy collection, a future, or a run of ns.runs(), not {type(x).__name__}"
     )

@@ -27,7 +27,7 @@ def line_of(text):
 
 
 def test_a_collection_before_it_is_computed():
-    story = ns.why(made()).lines
+    story = ns.why(made()).splitlines()
     assert story[0] == "sum"
     assert story[1].endswith(f"test_why.py, line {line_of('return kept.groupby')}")
     assert any(f"line {line_of('df = nd.from_pandas')}: from_pandas" in line for line in story)
@@ -71,14 +71,14 @@ def test_a_future_from_its_submission_to_its_end(tmp_path):
     assert "not handed over yet" in str(ns.why(after))
     wait_until(lambda: future.run, "the call to be handed over")
     board.wait("begun")
-    story = ns.why(future).lines
+    story = ns.why(future).splitlines()
     assert story[0] == "wait: under way"
     assert story[1].startswith(f"call 0 of run {future.run}: 1 x wait")
     assert story[-1] == "has not ended; 0 of the 1 that were given out with it have"
     assert "now: 1 tasks of stage 0, wait, run or wait for a worker" in str(ns.why(future.run))
     board.mark("go")
     assert after.result() == 7
-    story = ns.why(future).lines
+    story = ns.why(future).splitlines()
     assert story[0] == "wait: done"
     assert story[-1].startswith("ran on worker ")
 

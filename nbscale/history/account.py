@@ -101,6 +101,8 @@ class Account:
         lines.append(f"largest value: {format_bytes(self.largest)}")
         return "\n".join(lines)
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
 

@@ -119,6 +119,8 @@ class Prediction:
             ]
         )
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
 

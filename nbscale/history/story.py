@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable
-
 from nbscale.graph.stage import Stage
 from nbscale.history.recording import FREE, MEMORY, Recording, Row
 from nbscale.units import format_bytes, format_count, format_seconds
 
-__all__ = ["Story", "run_story", "task_story"]
+__all__ = ["run_story", "task_story"]
 
 _MOST_LINES = 12
-
-
-class Story:
-    """Lines of text that show themselves; nothing in them is taken for HTML."""
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self.lines = tuple(lines)
-
-    def __str__(self) -> str:
-        return "\n".join(self.lines)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def run_story(recording: Recording) -> list[str]:

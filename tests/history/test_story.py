@@ -3,7 +3,7 @@
 from nbscale.graph.axismap import Each
 from nbscale.graph.stage import Edge, Program, Stage
 from nbscale.history.recording import MEMORY, SPILL, Loss
-from nbscale.history.story import Story, run_story, task_story
+from nbscale.history.story import run_story, task_story
 from tests.history.histories import recorded
 
 
@@ -77,8 +77,3 @@ def test_a_task():
     assert task_story(made, 0, 2) == ["did not run to its end"]
     made.ended = None
     assert task_story(made, 0, 2) == ["has not ended; 1 of the 3 that were given out with it have"]
-
-
-def test_text_shows_itself():
-    story = Story(["a", "b"])
-    assert str(story) == repr(story) == "a\nb"
