@@ -339,16 +339,20 @@ class _CallRow:
         slots: Mapping[int, int],
     ) -> _CallRow:
         inputs: list[tuple[int, int | None]] = []
-        by_slot: dict[int, list[int]] = {}
+        read: dict[int, set[int]] = {0: set(inner)}
         for node in call.inputs:
             if node.key not in number and node.key in position:
-                by_slot.setdefault(slots[drafts[node.key].number], []).append(position[node.key])
+                read.setdefault(slots[drafts[node.key].number], set()).add(position[node.key])
+        item = {
+            slot: {place: i for i, place in enumerate(sorted(places))}
+            for slot, places in read.items()
+        }
         for node in call.inputs:
             if node.key in number:
-                inputs.append((0, inner.index(number[node.key])))
+                inputs.append((0, item[0][number[node.key]]))
             elif node.key in position:
                 slot = slots[drafts[node.key].number]
-                inputs.append((slot, sorted(set(by_slot[slot])).index(position[node.key])))
+                inputs.append((slot, item[slot][position[node.key]]))
             else:
                 inputs.append((slots[drafts[node.key].number], None))
         return cls(call.kernel(), tuple(inputs))
