@@ -15,8 +15,8 @@ from nbscale.engines.local.mail import Mails
 from nbscale.engines.local.pool import Pool
 from nbscale.engines.local.remote import Remote
 from nbscale.engines.local.spilling import Spilling
+from nbscale.engines.local.terms import DISTRUST
 from nbscale.engines.local.watchdog import Watchdog
-from nbscale.engines.local.worker import DISTRUST
 from nbscale.engines.loop import Loop
 from nbscale.engines.running import Running
 from nbscale.errors import EngineError

@@ -18,7 +18,7 @@ from nbscale.engines.local.remote import Remote
 from nbscale.engines.local.shortage import ended, is_short, too_much
 from nbscale.engines.local.showing import Showing
 from nbscale.engines.local.spilling import Spilling
-from nbscale.engines.local.worker import INLINE
+from nbscale.engines.local.terms import INLINE
 from nbscale.engines.loop import Loop
 from nbscale.engines.running import Running
 from nbscale.errors import RunCancelled, Stuck
