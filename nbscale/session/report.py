@@ -10,7 +10,7 @@ from nbscale.history.account import Account, account_of
 from nbscale.history.advice import advice
 from nbscale.history.recording import Recording
 from nbscale.history.replay import Prediction, what_if
-from nbscale.units import parse_bytes
+from nbscale.units import counted, parse_bytes
 
 __all__ = ["MOST_TASKS", "RunReport"]
 
@@ -103,6 +103,6 @@ class RunReport:
         took = "" if self.seconds is None else f" in {self.seconds:.3g} s"
         where = f" ({self.place})" if self.place is not None else ""
         return (
-            f"run {self.run}: {self.what}{where}: {self.outcome}{took}, {self.tasks} tasks in "
-            f"{self.stages} stages, on {self.engine}: {self.reason}"
+            f"run {self.run}: {self.what}{where}: {self.outcome}{took}, {counted(self.tasks, 'task')} in "
+            f"{counted(self.stages, 'stage')}, on {self.engine}: {self.reason}"
         )
