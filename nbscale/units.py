@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["format_bytes", "format_count", "format_range", "format_seconds", "parse_bytes"]
+__all__ = [
+    "counted",
+    "format_bytes",
+    "format_count",
+    "format_range",
+    "format_seconds",
+    "parse_bytes",
+]
 
 _POWERS = {
     "": 1,
@@ -88,6 +95,17 @@ def format_count(count: int) -> str:
     '336,776'
     """
     return f"{count:,}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count of things as text, in the singular for one.
+
+    Examples
+    --------
+    >>> counted(1, "stage"), counted(0, "stage"), counted(12_000, "task")
+    ('1 stage', '0 stages', '12,000 tasks')
+    """
+    return f"{format_count(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def format_range(start: float, stop: float) -> str:

@@ -32,7 +32,7 @@ ALLOWED = {
     ("nbscale/engines/failure.py", "unpack", "pickle.loads"): _MADE_HERE,
     ("nbscale/engines/local/pool.py", "Pool._hear_workers", "marshal.loads"): _SIGNED,
     ("nbscale/engines/local/remote.py", "Remote.value", "pickle.loads"): _MADE_HERE,
-    ("nbscale/engines/local/worker.py", "_Worker._load", "pickle.loads"): _SIGNED,
+    ("nbscale/engines/local/carrying.py", "Carrier.load", "pickle.loads"): _SIGNED,
     ("nbscale/engines/local/worker.py", "_Worker._take", "marshal.loads"): _SIGNED,
     ("nbscale/expr/function.py", "Function.__call__", "pickle.loads"): _MADE_HERE,
     (

@@ -75,7 +75,7 @@ def test_a_future_from_its_submission_to_its_end(tmp_path):
     assert story[0] == "wait: under way"
     assert story[1].startswith(f"call 0 of run {future.run}: 1 x wait")
     assert story[-1] == "has not ended; 0 of the 1 that were given out with it have"
-    assert "now: 1 tasks of stage 0, wait, run or wait for a worker" in str(ns.why(future.run))
+    assert "now: 1 task of stage 0, wait, run or wait for a worker" in str(ns.why(future.run))
     board.mark("go")
     assert after.result() == 7
     story = ns.why(future).splitlines()

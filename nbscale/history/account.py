@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from nbscale.events import Place
 from nbscale.history.recording import MEMORY, SPILL, Operation, Recording, Row
 from nbscale.record import record
-from nbscale.units import format_bytes, format_seconds
+from nbscale.units import counted, format_bytes, format_seconds
 
 __all__ = ["ENTRIES", "Account", "LineAccount", "account_of", "portions"]
 
@@ -82,7 +82,7 @@ class Account:
     def __str__(self) -> str:
         lines = [
             (
-                f"{self.workers} workers x {format_seconds(self.wall)}"
+                f"{counted(self.workers, 'worker')} x {format_seconds(self.wall)}"
                 f" = {format_seconds(self.total / 1e9)} of work and waiting"
             )
         ]

@@ -19,7 +19,7 @@ from nbscale.history.recording import FREE, MEMORY, SPILL, Growth, Recording, Ro
 from nbscale.record import record
 from nbscale.scheduler.protocol import Signal, TaskDone, TasksDone, WorkerJoined, WorkerLeft
 from nbscale.scheduler.simulate import Faults, Simulation
-from nbscale.units import format_bytes, format_count, format_seconds
+from nbscale.units import counted, format_bytes, format_count, format_seconds
 
 __all__ = ["Prediction", "critical_path", "simulated", "what_if"]
 
@@ -110,9 +110,9 @@ class Prediction:
         return "\n".join(
             [
                 (
-                    f"{self.workers} workers, {format_bytes(self.limit)}: "
+                    f"{counted(self.workers, 'worker')}, {format_bytes(self.limit)}: "
                     f"{format_seconds(self.seconds)} instead of {format_seconds(seconds)} "
-                    f"({workers} workers, {format_bytes(limit)})"
+                    f"({counted(workers, 'worker')}, {format_bytes(limit)})"
                 ),
                 *self.reasons,
                 f"values in memory: at most {format_bytes(self.peak)}",

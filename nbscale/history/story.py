@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nbscale.graph.stage import Stage
 from nbscale.history.recording import FREE, MEMORY, Recording, Row
-from nbscale.units import format_bytes, format_count, format_seconds
+from nbscale.units import counted, format_bytes, format_count, format_seconds
 
 __all__ = ["run_story", "task_story"]
 
@@ -45,14 +45,14 @@ def run_story(recording: Recording) -> list[str]:
 def _stage_line(recording: Recording, stage: Stage, rows: list[Row]) -> str:
     head = f"stage {stage.number}: {stage.name}"
     if not rows:
-        return f"{head}: 0 of {format_count(stage.n_tasks)} tasks ended"
+        return f"{head}: 0 of {counted(stage.n_tasks, 'task')} ended"
     done = len({row.task for row in rows if row.ok})
     workers = sorted({row.worker for row in rows})
     first, last = min(row.start for row in rows), max(row.stop for row in rows)
     slowest = max(rows, key=lambda row: row.stop - row.start)
-    on = f"worker {workers[0]}" if len(workers) == 1 else f"{len(workers)} workers"
+    on = f"worker {workers[0]}" if len(workers) == 1 else counted(len(workers), "worker")
     return (
-        f"{head}: {format_count(done)} of {format_count(stage.n_tasks)} tasks on {on}, from "
+        f"{head}: {format_count(done)} of {counted(stage.n_tasks, 'task')} on {on}, from "
         f"{_at(recording, first)} to {_at(recording, last)}, "
         f"{format_seconds(sum(row.stop - row.start for row in rows))} in all, the longest "
         f"{format_seconds(slowest.stop - slowest.start)} (task {slowest.task})"
@@ -111,7 +111,7 @@ def _waits(recording: Recording, rows: dict[int, list[Row]]) -> list[str]:
         left = stage.n_tasks - len(done.get(number, ()))
         behind = " and ".join(dict.fromkeys(waits))
         lines.append(
-            f"now: {format_count(left)} tasks of stage {number}, {stage.name}, "
+            f"now: {counted(left, 'task')} of stage {number}, {stage.name}, "
             + (f"wait for {behind}" if behind else "run or wait for a worker")
         )
     return lines

@@ -130,7 +130,7 @@ class DriverSession(Session):
             tasks,
             stages=1,
         )
-        self._remember(record)
+        self.remember(record)
         began = time.monotonic()
         offers = [tuple(map(offer, stage.shared)) for stage in step.stages]
         stages = tuple(replace(stage, shared=()) for stage in step.stages)

@@ -35,6 +35,7 @@ from traitlets.config import Config
 from nbscale import config
 from nbscale.comm.line import Line
 from nbscale.engines.failure import pack
+from nbscale.engines.stream import TextStream
 from nbscale.errors import RemoteError, trim_traceback
 from nbscale.notebook.client import DriverSession
 from nbscale.notebook.names import altered_in
@@ -80,7 +81,8 @@ def main(fd: int, life: int) -> None:
     task, names = received
     threading.Thread(target=_hear, args=(line, session), name="nbscale-hear", daemon=True).start()
     shell.display_pub.output = output = _Output(line)
-    sys.stdout, sys.stderr = _Stream(output, "stdout"), _Stream(output, "stderr")
+    for name in ("stdout", "stderr"):
+        setattr(sys, name, TextStream(output.write, name, f"<{name}>"))
     _Cell(shell, line, task, names).run()
     line.end()
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
@@ -141,41 +143,6 @@ class _Output:
         """Let who writes without end wait for the kernel."""
         while self._line.waiting > _MOST_WAITING or len(self._open) > _MOST_WAITING:
             time.sleep(0.001)
-
-
-class _Stream:
-    """Text that the cell writes, as a file."""
-
-    encoding = "utf-8"
-    errors = "replace"
-
-    def __init__(self, output: _Output, name: str) -> None:
-        self._output = output
-        self.name = f"<{name}>"
-        self._kind = name
-
-    def write(self, text: str) -> int:
-        if not isinstance(text, str):
-            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        if text:
-            self._output.write(self._kind, text)
-        return len(text)
-
-    def writelines(self, lines: Any) -> None:
-        for line in lines:
-            self.write(line)
-
-    def flush(self) -> None:
-        """Do nothing: it is sent soon."""
-
-    def isatty(self) -> bool:
-        return False
-
-    def fileno(self) -> int:
-        return 1 if self._kind == "stdout" else 2
-
-    def writable(self) -> bool:
-        return True
 
 
 class _Publisher(DisplayPublisher):

@@ -9,7 +9,7 @@ from typing import Any
 from nbscale.events import Place
 from nbscale.notebook.state import RunState, StageState
 from nbscale.record import record
-from nbscale.units import format_bytes, format_count, format_seconds
+from nbscale.units import counted, format_bytes, format_count, format_seconds
 
 __all__ = ["Row", "Telling", "as_dict", "as_html", "as_line", "told"]
 
@@ -149,11 +149,11 @@ def _status(state: RunState, seconds: float, done: int, total: int) -> str:
 def _figures(state: RunState, now: float, done: int, total: int, nbytes: int) -> Iterator[str]:
     seconds = max(0.0, now - state.began)
     if state.outcome == "done":
-        yield f"{format_count(total)} {'task' if total == 1 else 'tasks'}"
+        yield counted(total, "task")
     elif state.open:
-        yield f"{format_count(done)} tasks done"
+        yield f"{counted(done, 'task')} done"
     else:
-        yield f"{format_count(done)} of {format_count(total)} tasks"
+        yield f"{format_count(done)} of {counted(total, 'task')}"
     if nbytes:
         yield f"{format_bytes(nbytes)} made"
     if seconds > 0 and nbytes >= _NOTABLE:

@@ -245,7 +245,7 @@ def test_f5_the_tasks_of_a_frozen_worker_are_run_by_others(engine, board, thaws)
 
 
 def test_f6_a_worker_that_is_silent_is_not_taken_for_frozen(engine, board, monkeypatch):
-    monkeypatch.setattr("nbscale.engines.local.driving._WATCH", 0.01)
+    monkeypatch.setattr("nbscale.engines.local.crew._WATCH", 0.01)
     pids = set(engine.workers)
 
     def kernel(index):
@@ -284,7 +284,7 @@ def test_f6_what_cannot_be_interrupted_keeps_few_tasks_behind_it(engine, board):
 
 
 def test_f3_a_zygote_that_hangs(monkeypatch):
-    monkeypatch.setattr("nbscale.engines.local.driving._STARTING", 10.0)  # it needs some to start
+    monkeypatch.setattr("nbscale.engines.local.crew._STARTING", 10.0)  # it needs some to start
     engine = Pooled()
     engine.scale(2)
     engine.wait_ready()

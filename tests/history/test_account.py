@@ -229,8 +229,8 @@ def test_a_real_run_says_what_its_lines_took(table):
 
 def test_only_the_last_runs_are_recorded(monkeypatch):
     session = ns.session.current()
-    monkeypatch.setattr(ns.session, "_MOST_TASKS", 10)
-    monkeypatch.setattr(ns.session, "_FEW_RUNS", 5)
+    monkeypatch.setattr(ns.session.session, "MOST_TASKS", 10)
+    monkeypatch.setattr(ns.session.session, "_FEW_RUNS", 5)
     for _ in range(20):
         na.arange(8, chunks=1).sum().compute()
     assert ns.runs()[-1].account.total > 0
@@ -238,7 +238,7 @@ def test_only_the_last_runs_are_recorded(monkeypatch):
     with pytest.raises(ValueError, match="is not recorded"):
         _ = ns.runs()[-19].account
     assert session.records[-1].recording is not None
-    monkeypatch.setattr(ns.session, "_MANY_TASKS", 4)
+    monkeypatch.setattr(ns.session.session, "_MANY_TASKS", 4)
     for _ in range(4):
         na.arange(8, chunks=1).sum().compute()
     assert [run.recording is not None for run in ns.runs()[-4:]] == [False, False, True, True]

@@ -36,7 +36,7 @@ import zmq
 from nbscale.comm import descriptors
 from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines.local.forkserver import ForkServer, heavy
-from nbscale.engines.local.worker import AT, HEED, PAGE, WAITS, ways
+from nbscale.engines.local.terms import AT, HEED, PAGE, WAITS, ways
 from nbscale.engines.loop import Loop
 from nbscale.errors import BadFrame, EngineError, OldFrame
 

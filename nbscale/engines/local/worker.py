@@ -10,75 +10,42 @@ Messages are plain tuples in ``marshal``'s format: both ends are the same Python
 from __future__ import annotations
 
 import contextlib
-import errno
-import gc
 import marshal
 import mmap
 import os
-import pickle
 import random
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
-import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 import zmq
 
-from nbscale.comm import descriptors
 from nbscale.comm.frame import Inbound, Outbound
 from nbscale.engines import base, failure
+from nbscale.engines.local.carrying import Carrier
 from nbscale.engines.local.footprint import Footprint
+from nbscale.engines.local.terms import AT, DISTRUST, HEED, PAGE, WAITS, ways
 from nbscale.engines.local.timing import Timing
+from nbscale.engines.stream import TextStream
 from nbscale.errors import BadFrame, OldFrame, RemoteError
 from nbscale.expr import reference
 from nbscale.store.base import measure
 from nbscale.store.codec import (
-    Encoded,
     decode,
-    decode_piece,
-    dumps,
-    encode_pieces,
-    join,
-    piece_span,
-    split,
 )
-from nbscale.store.segments import Extent, Maps, make_segment
+from nbscale.store.segments import Extent
 from nbscale.store.shared import fetch_with
-from nbscale.store.spill import read_span
 
-__all__ = ["AT", "DISTRUST", "HEED", "INLINE", "PAGE", "WAITS", "main", "ways"]
-
-DISTRUST = 71
-"""The exit code of a worker that got a frame that is not what was sent to it."""
-
-T = TypeVar("T")
-
-INLINE = 4096
-"""Bytes up to which a value travels in the message."""
-
-COPIED = 256 << 10
-"""Bytes up to which what a function of the user's gets is copied instead of mapped."""
+__all__ = ["main"]
 
 _FLUSH = 0.002
 """Seconds after which what is done is told, though there is more to do."""
-
-AT = struct.Struct("<qq")
-"""Stage and task that a worker is at, in memory the kernel can read when the worker is dead."""
-
-HEED = struct.Struct("<q")
-"""After it: how many frames there are to be read by a worker that is interrupted."""
-
-WAITS = AT.size + HEED.size
-"""Where behind them a worker says that it waits for work: 1, else 0."""
-
-PAGE = WAITS + 1
 
 _LATE = 0.1
 """Seconds a frame may be under way: a signal is faster."""
@@ -91,15 +58,6 @@ _AGAIN = 0.001
 
 _MOST_PRINTED = 1 << 16
 """Characters after which it is told at once."""
-
-_NUMBER = struct.Struct("<Q")
-_OWN = 1 << 40
-
-
-def ways(number: int) -> tuple[bytes, bytes]:
-    """The names of the ways between the kernel and a worker: to it and from it."""
-    return b"kernel>%d" % number, b"%d>kernel" % number
-
 
 _SLOW = 0.002
 """Seconds from which a task is worth a look at the memory it took."""
@@ -124,10 +82,6 @@ class _Stage:
         self.program: Any = None
         self.spent: list[float] | None = None
         """Seconds since they were told, see ``Timing``; None if they are not taken."""
-
-
-class _Unread(OSError):
-    """A part of a file of spilled values cannot be read, or is not what was written."""
 
 
 class _Told(KeyboardInterrupt):
@@ -160,37 +114,30 @@ class _Worker:
         number, key = settings["number"], bytes.fromhex(settings["key"])
         into, out = ways(number)
         self._in, self._out = Inbound(key, into), Outbound(key, out)
-        self._line = line
         self._place = place
-        self._number = number
         self._socket = zmq.Context(io_threads=1).socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.SNDHWM, 0)
         self._socket.setsockopt(zmq.RCVHWM, 0)
         self._socket.setsockopt(zmq.IDENTITY, bytes.fromhex(settings["identity"]))
         self._socket.connect(settings["endpoint"])
-        self._maps = _Maps(self)
-        fetch_with(self.shared)
-        self._fds: dict[int, int] = {}
+        self._values = Carrier(line, number, self.unarmed, self._disarm)
+        fetch_with(self._values.shared)
         self._stages: dict[int, _Stage] = {}
         self._footprint = Footprint()
         self._tasks: deque[Any] = deque()
         self._done: list[Any] = []
-        self._released: deque[Extent] = deque()
         self.at: tuple[int, int] | None = None  # the task being run
         self._armed = False  # a signal may hit it
         self._called = False  # a signal came when it could not
         self._given_up = False  # it was told to stop
-        self._gone: set[int] = set()  # what was forgotten since there was nothing to do
-        self._unread: list[int] = []  # files that could not be read
-        self._made = 0
         self._told = 0.0
         self._thread = threading.get_ident()
         self._timing = Timing()
         self._printed: deque[tuple[int, str, str]] = deque()
         self._unsaid = 0  # characters of it
         for name in ("stdout", "stderr"):
-            setattr(sys, name, _Stream(self, name))
+            setattr(sys, name, TextStream(self.write, name, name))
         os.register_at_fork(after_in_child=self._forked)
 
     def _forked(self) -> None:
@@ -212,7 +159,7 @@ class _Worker:
         tasks = self._tasks
         while True:
             if not tasks:
-                self._gone.clear()
+                self._values.gone.clear()
                 self._tell()
                 self._place[WAITS] = 1
                 frame = self._socket.recv()
@@ -243,8 +190,10 @@ class _Worker:
             messages.append(("spent", self._timing.told()))
             messages.append(("done", self._done))
             self._done = []
-        if self._released:  # after what says that it was held
-            extents = [tuple(self._released.popleft()) for _ in range(len(self._released))]
+        if self._values.released:  # after what says that it was held
+            extents = [
+                tuple(self._values.released.popleft()) for _ in range(len(self._values.released))
+            ]
             messages.append(("released", extents))
         if messages:
             self._send(messages)
@@ -279,7 +228,7 @@ class _Worker:
                 for key in message[1]:
                     self._stages.pop(key, None)
                 for number in message[2]:
-                    self._forget(number)
+                    self._values.forget(number)
                 if message[1] and not self._tasks and self.at is None:
                     self._footprint.give_back(0)
 
@@ -298,38 +247,13 @@ class _Worker:
     def _read(self, stage: _Stage) -> None:
         blob, stage.blob = stage.blob, None
         try:
-            data = memoryview(blob) if type(blob) is bytes else self._maps.read(Extent(*blob))
+            data = (
+                memoryview(blob) if type(blob) is bytes else self._values.maps.read(Extent(*blob))
+            )
             stage.program = decode(data)
             stage.spent = self._timing.of(len(stage.program.steps))
         except BaseException as error:  # noqa: BLE001 - told of by each task of it
             stage.program = _Unreadable(error)
-
-    def fetch(self, number: int) -> int:
-        """The descriptor of a segment, which is there or under way."""
-        while number not in self._fds:
-            self._receive(wait=True)
-        return self._fds.pop(number)
-
-    def shared(self, name: int) -> int:
-        """The descriptor of memory that outlives runs, which is there or under way."""
-        return self._file(name)
-
-    def _receive(self, *, wait: bool) -> None:
-        data, fds = descriptors.receive(self._line, _NUMBER.size, 1, wait=wait)
-        if not data:
-            os._exit(0)  # the kernel is gone
-        self._fds[_NUMBER.unpack(data)[0]] = fds[0]
-
-    def _forget(self, number: int) -> None:
-        """A segment is no more; its descriptor may have come for a task that was not run here."""
-        self._maps.forget(number)
-        self._gone.add(number)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                self._receive(wait=False)
-        fd = self._fds.pop(number, None)
-        if fd is not None:
-            os.close(fd)
 
     def write(self, stream: str, text: str) -> None:
         """Take what was printed; from any thread."""
@@ -351,6 +275,9 @@ class _Worker:
             self._armed = armed
         if armed and self._called:
             self._obey()
+
+    def _disarm(self) -> None:
+        self._armed = False
 
     # Stopping -------------------------------------------------------------------------------
 
@@ -406,7 +333,7 @@ class _Worker:
         clock = time.monotonic
         AT.pack_into(self._place, 0, key, task)
         self.at, self._given_up = (key, task), False
-        self._unread.clear()
+        self._values.unread.clear()
         if stage.program is None:
             self._read(stage)
         measured, peak = stage.slow, 0
@@ -422,13 +349,13 @@ class _Worker:
                     self._obey()
                 value = stage.program(index, self._inputs(stage, inputs, maps, start), spent)
                 ran = clock()
-                self._check_read()
+                self._values.check_read()
                 rows, nbytes = measure(value)
                 stage.slow = clock() - start > _SLOW
                 if measured and stage.slow:
                     # The value is counted twice: it will lie in shared memory, too.
                     peak = nbytes + self._footprint.peak(_bytes_of(maps))
-                handle = self._kept(value, stage.pieces, grant)
+                handle = self._values.kept(value, stage.pieces, grant)
                 self._armed = False
                 if spent is not None:
                     spent[-2] += clock() - ran
@@ -440,11 +367,11 @@ class _Worker:
                 self._failed(key, task, start, packed, maps, measured)
             else:
                 del value
-                held = self._held(maps) if maps else None
+                held = self._values.held(maps) if maps else None
                 self._done.append((key, task, start, clock(), rows, nbytes, handle, peak, held))
         except _Told:  # it came while the error was being caught
             self._armed = False
-            self._done.append((key, task, self._held(maps) if maps else None))
+            self._done.append((key, task, self._values.held(maps) if maps else None))
         self.at = None
         if stage.slow:
             self._footprint.give_back(stage.slack)
@@ -459,9 +386,9 @@ class _Worker:
         measured: bool,
     ) -> None:
         """Note that a task has no value: it could not read its inputs, was told to stop, or raised."""
-        held = self._held(maps) if maps else None
-        if self._unread:
-            self._done.append((key, task, self._unread[0], held))
+        held = self._values.held(maps) if maps else None
+        if self._values.unread:
+            self._done.append((key, task, self._values.unread[0], held))
         elif packed is None:
             self._done.append((key, task, held))
         else:
@@ -469,7 +396,7 @@ class _Worker:
             self._done.append((key, task, start, time.monotonic(), packed, peak, held))
 
     def _inputs(self, stage: _Stage, inputs: Any, maps: list[Any], start: float) -> list[Any]:
-        load = self._load
+        load = self._values.load
         user = stage.user_code
         found: list[Any] = []
         for delivery, refs in zip(stage.deliveries, inputs, strict=True):
@@ -482,109 +409,6 @@ class _Worker:
         if stage.spent is not None:
             stage.spent[-2] += time.monotonic() - start
         return found
-
-    def _load(self, ref: Any, user: bool, maps: list[Any]) -> Any:
-        """The value of a reference (see ``remote.Remote``)."""
-        if type(ref) is bytes:
-            return pickle.loads(ref)
-        if len(ref) == 2:
-            return self._load(ref[0], user, maps)[ref[1]]
-        if len(ref) == 3:
-            return decode(self._read_file(*ref))
-        extent = Extent(*ref[:4])
-        if not user:
-            data = self._maps.read(extent)
-            return decode(data) if len(ref) == 4 else decode_piece(data, ref[4])
-        part = extent
-        if len(ref) == 5:
-            start, end = piece_span(self._maps.read(extent), ref[4])
-            part = extent._replace(start=extent.start + start, nbytes=end - start)
-        return decode(self._mapped(part, extent, maps))
-
-    def _read_file(self, name: int, span: tuple[int, int], checksum: int) -> memoryview:
-        try:
-            return read_span(self._file(name), span, checksum)
-        except OSError as error:
-            self._unread.append(name)
-            raise _Unread(str(error)) from error
-
-    def _check_read(self) -> None:
-        """Whoever looked at what could not be read may have gone on without."""
-        if self._unread:
-            raise _Unread
-
-    def _file(self, name: int) -> int:
-        """The descriptor of a file, which is there or under way.
-
-        Raises
-        ------
-        OSError
-            It was found broken after the task was given out.
-        """
-        with self.unarmed():
-            while name not in self._fds:
-                if name in self._gone:
-                    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-                self._receive(wait=True)
-        return self._fds[name]
-
-    def _mapped(self, part: Extent, extent: Extent, maps: list[Any]) -> memoryview:
-        """Bytes that may be written to, of a part of an extent: a copy, or a map of this reader's own."""
-        if part.nbytes <= COPIED:
-            return memoryview(bytearray(self._maps.read(part)))
-        made, view = self._maps.private(part)
-        maps.append((extent, weakref.ref(made)))
-        return view
-
-    def _held(self, maps: list[Any]) -> list[tuple[int, ...]] | None:
-        """Extents whose maps the task has left alive: the kernel must keep them."""
-        held = []
-        for again in (False, True):
-            if not any(ref() is not None for _, ref in maps):
-                return None
-            if not again:
-                gc.collect()  # a cycle may be all that holds it
-        for extent, ref in maps:
-            made = ref()
-            if made is not None:
-                held.append(tuple(extent))
-                weakref.finalize(made, self._released.append, extent).atexit = False
-        return held
-
-    def _kept(self, value: Any, pieces: str, grant: Any) -> Any:
-        """Put a value where the kernel finds it and return where that is."""
-        if pieces == "cut" and not isinstance(value, (list, tuple)):
-            value = [value[i] for i in range(len(value))]
-        if pieces and isinstance(value, (list, tuple)):
-            encoded = _with_any(encode_pieces, value)
-            if encoded.nbytes <= INLINE:
-                return [dumps(piece) for piece in value]
-            return self._written(encoded, grant, "pieces")
-        pickled, buffers = _with_any(split, value)
-        if not buffers and len(pickled) <= INLINE:
-            return pickled
-        encoded = join(pickled, buffers)
-        if encoded.nbytes <= INLINE:
-            return dumps(value)
-        return self._written(encoded, grant, "value")
-
-    def _written(self, encoded: Encoded, grant: Any, what: str) -> Any:
-        nbytes = encoded.nbytes
-        if grant is not None and nbytes <= grant[2]:
-            encoded.write(self._maps.write(Extent(*grant)))
-            return ("grant", nbytes, what)
-        self._made += 1
-        number = _OWN * (self._number + 1) + self._made
-        fd = make_segment(64 + nbytes)
-        try:
-            os.pwrite(fd, _NUMBER.pack(1), 0)
-            for start, part in encoded.parts:
-                _write_all(fd, part, 64 + start)
-            self._armed = False  # what was sent will be told of
-            descriptors.send(self._line, _NUMBER.pack(number), [fd])
-        finally:
-            os.close(fd)
-        return ("own", nbytes, what, number)
 
 
 def _bytes_of(maps: list[Any]) -> int:
@@ -600,35 +424,6 @@ def _packed(error: BaseException) -> bytes:
         return failure.pack(RemoteError(text))
 
 
-def _write_all(fd: int, part: Any, start: int) -> None:
-    view = memoryview(part).cast("B")
-    while view:
-        done = os.pwrite(fd, view, start)
-        view, start = view[done:], start + done
-
-
-def _with_any(make: Callable[..., T], value: Any) -> T:
-    """Pickle a value in the fast way, or in the one that takes more."""
-    try:
-        return make(value)
-    except Exception:  # noqa: BLE001 - what is defined in a notebook is pickled by value
-        import cloudpickle  # noqa: PLC0415 - few values need it
-
-        return make(value, cloudpickle.dumps)
-
-
-class _Maps(Maps):
-    """Maps whose making no signal can cut in two: a descriptor comes once."""
-
-    def __init__(self, worker: _Worker) -> None:
-        super().__init__(worker.fetch)
-        self._worker = worker
-
-    def _made(self, number: int) -> tuple[int, memoryview, memoryview]:
-        with self._worker.unarmed():
-            return super()._made(number)
-
-
 class _Unreadable:
     """In the place of a program that could not be read."""
 
@@ -637,38 +432,3 @@ class _Unreadable:
 
     def __call__(self, index: Any, inputs: Any, spent: Any) -> Any:
         raise self._error
-
-
-class _Stream:
-    """Text that a task writes, on its way to the cell that asked."""
-
-    encoding = "utf-8"
-    errors = "replace"
-
-    def __init__(self, worker: _Worker, name: str) -> None:
-        self._worker = worker
-        self.name = name
-
-    def write(self, text: str) -> int:
-        worker = self._worker
-        if not isinstance(text, str):
-            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        if text:
-            worker.write(self.name, text)
-        return len(text)
-
-    def writelines(self, lines: Any) -> None:
-        for line in lines:
-            self.write(line)
-
-    def flush(self) -> None:
-        """Do nothing: it is told soon."""
-
-    def isatty(self) -> bool:
-        return False
-
-    def fileno(self) -> int:
-        return 1 if self.name == "stdout" else 2
-
-    def writable(self) -> bool:
-        return True

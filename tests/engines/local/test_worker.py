@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 import pytest
 
-from nbscale.engines.local import driving
+from nbscale.engines.local import crew
 from nbscale.errors import EngineError, RemoteError
 from nbscale.events import Place
 from nbscale.expr.function import capture
@@ -434,7 +434,7 @@ def test_nothing_leaks_over_many_runs(engine):
     after = counts()
     # What is idle is kept for the next use, up to a limit that does not depend on the runs, and each
     # segment has two descriptors. One lost for each value would be 280.
-    most = 2 * (driving._SPARE // (5 << 20)) + 16
+    most = 2 * (crew._SPARE // (5 << 20)) + 16
     assert all(b <= a + most for a, b in zip(before, after, strict=True)), (before, after)
     assert engine.driver.segments.nbytes == 0
     assert not engine.driver._stages

@@ -5,258 +5,50 @@ Knows nodes and engines, not collections: those ask it with a ``Request``.
 
 from __future__ import annotations
 
-import collections
-import dataclasses
 import functools
 import itertools
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from nbscale import config
-from nbscale.engines import limits
 from nbscale.engines.base import Deliver, Engine, RunInfo, Ticket, inside, load_engine
 from nbscale.engines.desk import depth
 from nbscale.errors import (
     EngineError,
     PlanNotice,
     RunCancelled,
-    TaskMemoryError,
-    WorkerLost,
-    users_frames,
 )
 from nbscale.events import Observer, Place, user_place
-from nbscale.expr.node import Adaptive, Index, Node, Source, Tasks, walk
+from nbscale.expr.node import walk
 from nbscale.graph.job import Job
-from nbscale.graph.stage import Stage
-from nbscale.history.account import Account, account_of
-from nbscale.history.advice import advice
 from nbscale.history.compare import compared
 from nbscale.history.recording import Recording
-from nbscale.history.replay import Prediction, what_if
 from nbscale.joint import Joint, outcome_of
 from nbscale.plan.estimate import estimate
 from nbscale.plan.jobs import Learned, PlanJob, informed
 from nbscale.plan.rewrite import Change, bottom_up, carry_places, inherit_places, rewrite
 from nbscale.plan.rules import RULES
-from nbscale.record import record, replace
+from nbscale.record import replace
+from nbscale.session.choice import fitting
+from nbscale.session.failed import Failed
+from nbscale.session.report import MOST_TASKS, RunReport
+from nbscale.session.request import Collecting, Request, listed
 from nbscale.store.shared import trim
-from nbscale.units import parse_bytes
 
-__all__ = ["Gather", "Request", "RunReport", "Session", "become", "current", "fitting", "runs"]
+__all__ = ["Session", "become", "current", "runs"]
 
 _Key: TypeAlias = tuple[str, Place | None, str]
 """What is told of as one: its name, where the user asked for it, the engine."""
-
-_SMALL = 1_000_000
-"""Bytes below which handing work to others costs more than the work."""
-
-_MOST_TASKS = 100_000
-"""Tasks of which is kept what they did, over all runs; those of the last run are kept in any case."""
 
 _FEW_RUNS, _MANY_TASKS = 50, 1000
 """After so many runs, or one of so many tasks, what is kept of them is looked at."""
 
 _MOST_FAILURES = 5
 """Runs that failed of which the stages are kept, with whatever their programs hold."""
-
-_LARGE = 4
-"""Of the memory there is, data from one in so many goes to processes, which can be fenced in."""
-
-
-class Gather(Protocol):
-    """Takes the values of a result as they are made, in any order, from any thread."""
-
-    def take(self, index: Index, value: Any) -> None:
-        """Take one value; called once for each index."""
-
-    def result(self) -> Any:
-        """Return the whole, in memory. Called once, after every value was taken."""
-
-
-@record
-class Request:
-    """One result that is wanted.
-
-    Attributes
-    ----------
-    node
-        The expression.
-    places
-        Where the user made it and what it is made from, by node key.
-    gather
-        Makes the gather, given the node as it is when its partitions are known.
-    what
-        The result in the user's words.
-    """
-
-    node: Node
-    places: Mapping[str, Place]
-    gather: Callable[[Node], Gather]
-    what: str
-
-
-@dataclasses.dataclass(slots=True)
-class RunReport:
-    """What ``ns.runs()`` tells of a run. ``seconds`` is wall time; None while it runs."""
-
-    run: int
-    what: str
-    engine: str
-    reason: str
-    place: Place | None
-    tasks: int = 0
-    stages: int = 0
-    seconds: float | None = None
-    outcome: str = "running"
-    recording: Recording | None = dataclasses.field(default=None, repr=False)
-    keys: tuple[str, ...] = dataclasses.field(default=(), repr=False)
-    beside: list[Recording] = dataclasses.field(default_factory=list, repr=False)
-
-    @property
-    def account(self) -> Account:
-        """Where the time of all workers went, to 100 %, and to which of your lines.
-
-        Raises
-        ------
-        ValueError
-            If the run is not over, or what it did is not recorded any more.
-        """
-        return account_of(self.recorded(), self.beside)
-
-    @property
-    def advice(self) -> str:
-        """What would have made the run quicker, in one line; '' if there is nothing to say."""
-        if self.recording is None:
-            return ""
-        return advice(self.recording, self.engine, time.monotonic())
-
-    def what_if(self, workers: int | None = None, memory: float | str | None = None) -> Prediction:
-        """Say how long the run would have taken with other workers or memory, and why.
-
-        The real scheduler is given the run again, in a world where each task takes what it took.
-
-        Parameters
-        ----------
-        workers
-            How many; by default as many as there were.
-        memory
-            What the work may use, such as ``"8 GB"``; by default what it might.
-
-        Raises
-        ------
-        ValueError
-            If the run did not do all its tasks, or what it did is not recorded any more.
-
-        Notes
-        -----
-        Costs some 50 us a task. That tasks disturb one another, in caches and on disks, it cannot know.
-
-        Examples
-        --------
-        >>> import nbscale as ns, nbscale.array as na
-        >>> na.arange(10, chunks=1).sum().compute()
-        np.int64(45)
-        >>> print(ns.runs()[-1].what_if(workers=4))
-        4 workers, ...
-        """
-        limit = None if memory is None else parse_bytes(memory)
-        return what_if(self.recorded(), workers, limit)
-
-    def recorded(self) -> Recording:
-        """What the run did, task by task.
-
-        Raises
-        ------
-        ValueError
-            If it is not recorded any more.
-        """
-        if self.recording is None:
-            raise ValueError(
-                f"what run {self.run} did is not recorded: only the last {_MOST_TASKS:,} tasks are"
-            )
-        return self.recording
-
-    def __str__(self) -> str:
-        took = "" if self.seconds is None else f" in {self.seconds:.3g} s"
-        where = f" ({self.place})" if self.place is not None else ""
-        return (
-            f"run {self.run}: {self.what}{where}: {self.outcome}{took}, {self.tasks} tasks in "
-            f"{self.stages} stages, on {self.engine}: {self.reason}"
-        )
-
-
-@record
-class Failed:
-    """What is needed to run a task that failed once more.
-
-    Attributes
-    ----------
-    stages
-        Those of its run, by number.
-    stage, task
-        The task.
-    notes
-        Those of its error.
-    line
-        File and line of the user's at which it was raised; None if in no function of hers.
-    fatal
-        The name of the error if it has cost the worker, else ''.
-    """
-
-    stages: Mapping[int, Stage]
-    stage: int
-    task: int
-    notes: tuple[str, ...]
-    line: tuple[str, int] | None
-    fatal: str
-
-    @classmethod
-    def of(cls, stages: Iterable[Stage], stage: int, task: int, error: BaseException) -> Failed:
-        """Keep of an error what does not hold on to the values that were there."""
-        trace = users_frames(error, below=True)
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        line = None if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
-        fatal = type(error).__name__ if isinstance(error, (WorkerLost, TaskMemoryError)) else ""
-        notes = tuple(getattr(error, "__notes__", ()))
-        return cls({one.number: one for one in stages}, stage, task, notes, line, fatal)
-
-
-class _Collecting:
-    """Makes the gather of each result when its stage joins the run, anew if it is planned anew."""
-
-    def __init__(self, requests: Sequence[Request], job: PlanJob) -> None:
-        self._requests = requests
-        self._job = job
-        self._gathers: dict[int, Gather] = {}
-
-    def __call__(self, result: int, /) -> Callable[[Index, Any], None]:
-        gather = self._requests[result].gather(self._job.roots[result])
-        self._gathers[result] = gather
-        return gather.take
-
-    def results(self) -> list[Any]:
-        # Requests that are planned to one node are computed, and delivered, once.
-        roots = [root.key for root in self._job.roots]
-        given = {roots[i]: i for i in self._gathers}
-        made: dict[int, Any] = {}
-        for i, key in enumerate(roots):
-            source = given[key]
-            if source not in made:
-                made[source] = self._gathers[source].result()
-            if source != i:
-                made[i] = _another(made[source])
-        return [made[i] for i in range(len(roots))]
-
-
-def _another(value: Any) -> Any:
-    """A copy, for two who were promised a result each; what has no ``copy`` they share."""
-    copy = getattr(value, "copy", None)
-    return copy() if callable(copy) else value
 
 
 class Session:
@@ -320,12 +112,12 @@ class Session:
         job, _ = self.plan(requests)
         chosen, reason = self._choose(job, engine)
         number = next(self._numbers)
-        what = _listed([request.what for request in requests])
+        what = listed([request.what for request in requests])
         place = user_place() if place is None else place
         keys = tuple(request.node.key for request in requests)
         record = RunReport(number, what, chosen.name, reason, place, keys=keys)
-        self._remember(record)
-        collecting = _Collecting(requests, job)
+        self.remember(record)
+        collecting = Collecting(requests, job)
         info = RunInfo(number, what, reason, place, depth(), recording=record.recording)
         began = time.monotonic()
         record.outcome = "failed"
@@ -464,7 +256,7 @@ class Session:
                 RunInfo(0, what, reason, place, open=open), engine, job, deliver, ended, tasks
             )
         record = RunReport(next(self._numbers), what, engine.name, reason, place, tasks, stages=1)
-        self._remember(record)
+        self.remember(record)
         began = time.monotonic()
 
         def finished(error: BaseException | None) -> None:
@@ -516,7 +308,7 @@ class Session:
             if joint is None or report is None or part is None:
                 number = next(self._numbers)
                 report = RunReport(number, "", engine.name, info.reason, info.place, stages=1)
-                self._remember(report)
+                self.remember(report)
                 over = functools.partial(self._joint_over, key, report, time.monotonic())
                 info = replace(info, run=number, recording=report.recording)
                 joint = Joint(info, engine.name, self.observers(), over)
@@ -606,7 +398,7 @@ class Session:
                     self._observers.append(entry.load())
         return self._observers
 
-    def _remember(self, record: RunReport) -> None:
+    def remember(self, record: RunReport) -> None:
         """Keep what is told of a run, and for the last of them what they did."""
         record.recording = Recording()
         for run in list(self._under_way):
@@ -630,7 +422,7 @@ class Session:
         for at, one in enumerate(reversed(self.records)):
             if one.recording is not None:
                 count += len(one.recording)
-                if count > _MOST_TASKS and at > 1 and one.run not in self._under_way:
+                if count > MOST_TASKS and at > 1 and one.run not in self._under_way:
                     one.recording, one.beside = None, []
 
     def _choose(self, job: PlanJob, fixed: str | None) -> tuple[Engine, str]:
@@ -655,58 +447,11 @@ class Session:
         return self.engine(name), reason
 
 
-def fitting(job: PlanJob) -> tuple[str, str]:
-    """The name of the engine that a job is run on if none is fixed, and why."""
-    nodes = list(walk(job.roots))
-    user_code = next((node for node in nodes if node.user_code), None)
-    calls = sum(isinstance(node, Tasks) for node in nodes)
-    if calls > 1:
-        return "local", f"{calls} calls of your functions"
-    size = _source_bytes(nodes)
-    if size is not None and size <= _SMALL:
-        return "inline", "small data" if not calls else "one call"
-    if user_code is not None:
-        return "local", f"{user_code.label} calls your function"
-    locked = next((node for node in nodes if not node.gil_free), None)
-    if locked is not None and not any(n.gil_free for n in _work(nodes)):
-        return "local", f"{locked.label} holds Python's lock"
-    if size is not None and size > limits.budget() / _LARGE:
-        return "local", "built-in operations, on much of the memory there is"
-    return "threads", "built-in operations, in memory"
-
-
-def _work(nodes: Sequence[Node]) -> Iterator[Node]:
-    return (node for node in nodes if not isinstance(node, Source))
-
-
-def _listed(names: Sequence[str]) -> str:
-    """What is computed together, as text: ``100 × load, mean and 2 more``."""
-    counts = collections.Counter(names)
-    parts = [name if n == 1 else f"{n} × {name}" for name, n in counts.items()]
-    return ", ".join(parts[:3]) + (f" and {len(parts) - 3} more" if len(parts) > 3 else "")
-
-
 def _tell(notices: Sequence[str], place: Place | None) -> None:
     """Warn of what changed the plan, at the user's line."""
     file, line = (place.file, place.line) if place is not None else ("<unknown>", 1)
     for notice in notices:
         warnings.warn_explicit(notice, PlanNotice, file, line)
-
-
-def _source_bytes(nodes: Sequence[Node]) -> float | None:
-    """Estimated bytes that all sources give, or None if one is unknown."""
-    total = 0.0
-    for node in nodes:
-        if isinstance(node, Source):
-            size = node.nbytes()
-            if size is None:
-                return None
-            count = 1
-            if not isinstance(node, Adaptive):
-                for n in node.grid:
-                    count *= n
-            total += size * count
-    return total
 
 
 _current: Session | None = None
