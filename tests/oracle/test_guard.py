@@ -15,6 +15,9 @@ from tests.oracle.frames import standard
 from tests.oracle.guard import PARTITION, Guarded, nbytes, run_guarded
 from tests.oracle.test_frames import CASES
 
+# Every object of a task is traced, which takes most of a minute on a quiet machine for a few rows.
+pytestmark = pytest.mark.timeout(400)
+
 PARTITIONS = 32
 ROWS = 8_000
 
