@@ -146,10 +146,11 @@ def _stages(job: PlanJob) -> Iterator[str]:
 
 def _of_future(future: Future) -> Iterator[str]:
     state = "done" if future.done() else "under way"
+    raised = False
     if future.cancelled():
         state = "cancelled"
     elif future.done() and future.exception() is not None:
-        state = f"failed with {type(future.exception()).__name__}"
+        state, raised = f"failed with {type(future.exception()).__name__}", True
     yield f"{future.what or 'a call'}: {state}"
     if future.kept is not None:
         yield "its value was put into shared memory; no task has made it"
@@ -163,7 +164,7 @@ def _of_future(future: Future) -> Iterator[str]:
     if report.recording is None:
         yield "what its tasks did is not recorded any more"
     else:
-        yield from task_story(report.recording, 0, future.call)
+        yield from task_story(report.recording, 0, future.call, raised=raised)
 
 
 def _listed(names: list[str]) -> str:

@@ -143,3 +143,11 @@ def test_other_things():
         ns.why(True)
     with pytest.raises(ValueError, match="there is no run 123456789; the runs remembered are"):
         ns.why(123456789)
+
+
+def test_a_call_that_failed_raised_an_error():
+    future = ns.submit(lambda: 1 / 0)
+    assert isinstance(future.exception(60), ZeroDivisionError)
+    story = ns.why(future)
+    assert "failed with ZeroDivisionError" in story
+    assert story.endswith("raised an error")

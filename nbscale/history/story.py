@@ -117,8 +117,11 @@ def _waits(recording: Recording, rows: dict[int, list[Row]]) -> list[str]:
     return lines
 
 
-def task_story(recording: Recording, stage: int, task: int) -> list[str]:
-    """When and where a task ran, how often, and what it waits for if it has not."""
+def task_story(recording: Recording, stage: int, task: int, *, raised: bool = False) -> list[str]:
+    """When and where a task ran, how often, and what it waits for if it has not.
+
+    ``raised``: what it gave is an error.
+    """
     lines = [
         f"worker {loss.worker} ended {loss.cause} while it ran it, at {_at(recording, loss.time)}"
         for loss in recording.losses
@@ -127,7 +130,7 @@ def task_story(recording: Recording, stage: int, task: int) -> list[str]:
     rows = [row for row in recording.rows() if (row.stage, row.task) == (stage, task)]
     for row in rows:
         took = format_seconds(row.stop - row.start)
-        ending = f"gave {format_bytes(row.nbytes)}" if row.ok else "raised an error"
+        ending = f"gave {format_bytes(row.nbytes)}" if row.ok and not raised else "raised an error"
         lines.append(
             f"ran on worker {row.worker}, from {_at(recording, row.start)} on, for {took}, and "
             f"{ending}"
