@@ -101,13 +101,9 @@ PARTS = {
         "five runs with two workers, predicted for one, and with one; with gates",
         (Step("what_if", cap=15, timeout=120, small={"rows": 50_000}),),
     ),
-    "memory": Part(
-        "four times the memory limit, memory of tasks that wait, an array of a gibibyte; with gates",
-        (
-            Step("four_times", pairs=1, cap=1, timeout=3000, small={"scale": 1}),
-            Step("pending", pairs=3, cap=3, timeout=300, small={"n": 2000}),
-            Step("huge_array", pairs=5, cap=5, timeout=300, small={"mib": 64}),
-        ),
+    "pending": Part(
+        "memory of the kernel for each task that waits, and afterwards; with gates",
+        (Step("pending", cap=15, timeout=300, small={"n": 2000}),),
     ),
     "parquet": Part("a filter and a group-by over parquet", (Step("parquet_groupby"),)),
     "small-worlds": Part(

@@ -20,19 +20,18 @@ linear = pytest.importorskip("sklearn.linear_model")
 # A minute on a quiet machine.
 pytestmark = pytest.mark.timeout(900)
 
-SCALE = int(os.environ.get("NBSCALE_MEMORY_SCALE", "1"))
-LIMIT = 256_000_000 * SCALE
+LIMIT = 256_000_000
 FILES = 64
-ROWS = 62_500 * SCALE
+ROWS = 62_500
 WIDE = 30
-"""Columns of numbers beside two keys: a file is 16 MB in memory, times the scale."""
+"""Columns of numbers beside two keys: a file is 16 MB in memory."""
 
 MOST = 1.15
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Four times the limit, in files."""
+    """A billion bytes in files."""
     folder = tmp_path_factory.mktemp("four")
     for i in range(FILES):
         chance = np.random.default_rng(i)
@@ -47,14 +46,12 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def frame(folder, default_settings):
-    with config.set(
-        memory_limit=LIMIT, partition_size=f"{16 * SCALE} MB", n_workers=2, engine="local"
-    ):
+    with config.set(memory_limit=LIMIT, partition_size="16 MB", n_workers=2, engine="local"):
         yield nd.read_parquet(str(folder / "*.parquet"))
 
 
 @pytest.fixture
-def inside(monkeypatch, record_property):
+def inside(monkeypatch):
     """A pool of its own; in the end: what was the most memory it took."""
     engine = Pooled()
     monkeypatch.setattr(current(), "engine", lambda name: engine)
@@ -65,7 +62,6 @@ def inside(monkeypatch, record_property):
         yield
     assert engine.workers == pids  # nobody was killed
     grown = most[0].total - base.total
-    record_property("share_of_limit", grown / LIMIT)
     assert grown <= MOST * LIMIT, f"{grown / LIMIT:.2f} of the limit: {most[0]}, before {base}"
     engine.close()
 
