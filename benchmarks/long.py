@@ -101,6 +101,10 @@ PARTS = {
         "five runs with two workers, predicted for one, and with one; with gates",
         (Step("what_if", cap=15, timeout=120, small={"rows": 50_000}),),
     ),
+    "memory": Part(
+        "four times the memory limit of 1 GB: sorted, grouped, joined, learned from; with gates",
+        (Step("memory", pairs=2, cap=2, timeout=900, small={"mb": 256}),),
+    ),
     "parquet": Part("a filter and a group-by over parquet", (Step("parquet_groupby"),)),
     "small-worlds": Part(
         "every graph of four tasks on two workers, every fault once, every interleaving",
