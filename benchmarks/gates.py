@@ -68,6 +68,10 @@ def judge(gate: Gate, rows: Sequence[Row]) -> Judgement:
     if not found:
         return Judgement(gate, "no result", None, "no pairs")
     interval = median_interval(found)
+    if gate.every:
+        worst = max(found)
+        verdict: Verdict = "holds" if worst <= gate.limit else "fails"
+        return Judgement(gate, verdict, interval, f"the most is {worst:.3g}")
     if interval.n < FEWEST_PAIRS:
         return Judgement(gate, "no result", interval, f"fewer than {FEWEST_PAIRS} pairs")
     # A share of a fixed budget needs no precision far below that budget.

@@ -105,6 +105,14 @@ PARTS = {
         "memory of the kernel for each task that waits, and afterwards; with gates",
         (Step("pending", cap=15, timeout=300, small={"n": 2000}),),
     ),
+    "memory": Part(
+        "four times the memory limit of 1 GB: sorted, grouped, joined, learned from; with gates",
+        (Step("memory", pairs=2, cap=2, timeout=900, small={"mb": 256}),),
+    ),
+    "huge-array": Part(
+        "an array of a gigabyte in a worker: its first element, its sum; with gates",
+        (Step("huge_array", cap=15, timeout=120, small={"mb": 64}),),
+    ),
     "parquet": Part("a filter and a group-by over parquet", (Step("parquet_groupby"),)),
     "small-worlds": Part(
         "every graph of four tasks on two workers, every fault once, every interleaving",

@@ -59,6 +59,8 @@ class Gate:
         The largest ratio allowed.
     allowance
         Added to the baseline's measure, in the measure's unit.
+    every
+        Every single run has to keep it: for a limit that is never to be passed, however rarely.
     """
 
     measure: str
@@ -66,6 +68,7 @@ class Gate:
     baseline: str | None
     limit: float
     allowance: float = 0.0
+    every: bool = False
 
     def __post_init__(self) -> None:
         if self.baseline is None and self.allowance <= 0:
@@ -76,7 +79,7 @@ class Gate:
         over = [] if self.baseline is None else [self.baseline]
         if self.allowance:
             over.append(f"{self.allowance:g}")
-        return f"{self.measure}: {self.peer} / ({' + '.join(over)}) <= {self.limit:g}"
+        return f"{self.measure}: {self.peer} / ({' + '.join(over)}) <= {self.limit:g}{', in every run' * self.every}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

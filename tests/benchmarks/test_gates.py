@@ -74,3 +74,12 @@ def test_a_peer_that_failed_leaves_no_result_and_says_why():
 def test_a_gate_shows_what_it_demands():
     assert str(GATE) == "wall_s: ours / (theirs) <= 0.6"
     assert str(Gate("cpu_s", "a", "b", 1.0, 0.06)) == "cpu_s: a / (b + 0.06) <= 1"
+
+
+@pytest.mark.parametrize(
+    ("walls", "verdict"),
+    [([1.0], "holds"), ([0.5, 1.0, 0.9], "holds"), ([0.5] * 20 + [1.1], "fails")],
+)
+def test_a_limit_for_every_run(walls, verdict):
+    gate = Gate("wall_s", "ours", None, limit=1.0, allowance=1.0, every=True)
+    assert judge(gate, rows(walls)).verdict == verdict
