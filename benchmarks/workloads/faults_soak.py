@@ -274,6 +274,8 @@ class _Soak:
         import nbscale as ns  # noqa: PLC0415
 
         endless = [ns.submit(_spinning) for _ in range(self._chance.randrange(1, 5))]
+        with contextlib.suppress(TimeoutError):  # calls of one batch are stopped together only
+            endless[-1].exception(0.01)
         calls = ns.map(_square, range(20))
         time.sleep(self._chance.uniform(0, 0.3))
         ns.cancel(endless)
