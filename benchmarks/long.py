@@ -142,6 +142,10 @@ PARTS = {
         "half an hour of random jobs, each answer compared with pandas', nothing may pile up",
         (Step("soak", {"seconds": 180}, pairs=10),),
     ),
+    "faults-soak": Part(
+        "twenty minutes of random jobs on a pool, a fault every three seconds; nothing may pile up",
+        (Step("faults_soak", {"seconds": 200}, pairs=6, cap=6, small={"seconds": 20}),),
+    ),
 }
 
 

@@ -72,7 +72,7 @@ _JOBS: tuple[Callable[[Any], Any], ...] = (
 )  # fmt: skip
 
 
-def _check_frame(rng: Any, engine: str) -> None:
+def check_frame(rng: Any, engine: str) -> None:
     import pandas as pd
 
     import nbscale.dataframe as nd
@@ -90,7 +90,7 @@ def _check_frame(rng: Any, engine: str) -> None:
         assert abs(found - expected) <= 1e-9 * len(df), f"{job.__name__}: {found} != {expected}"
 
 
-def _check_array(rng: Any, engine: str) -> None:
+def check_array(rng: Any, engine: str) -> None:
     import numpy as np
 
     import nbscale.array as na
@@ -129,7 +129,7 @@ def _nbscale(inputs: Inputs) -> Callable[[], Measured]:
                 first = _held()
             engine = ("inline", "threads")[int(rng.integers(2))]
             try:
-                (_check_array if rng.random() < 0.3 else _check_frame)(rng, engine)
+                (check_array if rng.random() < 0.3 else check_frame)(rng, engine)
             except Exception as error:
                 error.add_note(f"job {jobs} of round {inputs['round']}, engine {engine}")
                 raise
