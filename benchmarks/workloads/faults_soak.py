@@ -1,5 +1,6 @@
 """Random jobs on a pool to which something happens every three seconds: nothing may be wrong or pile up."""
 
+# ruff: noqa: SLF001 - it does to a pool what nobody else may
 from __future__ import annotations
 
 import contextlib
@@ -101,7 +102,7 @@ class _Injector(threading.Thread):
 
     def kill_all(self) -> bool:
         """End all workers at once."""
-        return any([_signal(pid, signal.SIGKILL) for pid in self._workers()])
+        return any([_signal(pid, signal.SIGKILL) for pid in self._workers()])  # noqa: C419 - all
 
     def kill_zygote(self) -> bool:
         """End the process that workers are forked from."""
@@ -142,7 +143,7 @@ class _Injector(threading.Thread):
 
     def stranger(self) -> bool:
         """Send frames that nobody has sealed."""
-        import zmq  # noqa: PLC0415 - heavy, and for this process only
+        import zmq
 
         pool = self._driver().pool
         if pool._socket is None:
@@ -189,7 +190,7 @@ def _crashing(number: int, how: int) -> int:
         os._exit(3)
     if how == 1:
         os.abort()
-    if how == 2:  # noqa: PLR2004 - one of three
+    if how == 2:
         ctypes.string_at(0)
     return number
 
@@ -209,9 +210,9 @@ class _Soak:
     """What runs jobs in the main thread, and what it counts."""
 
     def __init__(self, seed: int, folder: str) -> None:
-        import numpy as np  # noqa: PLC0415 - the parent stays small
+        import numpy as np
 
-        from nbscale import session  # noqa: PLC0415
+        from nbscale import session
 
         self.rng: Any = np.random.default_rng(seed)
         self._chance = random.Random(seed)
@@ -239,15 +240,15 @@ class _Soak:
 
     def futures(self) -> None:
         """Calls that may be made again."""
-        import nbscale as ns  # noqa: PLC0415
+        import nbscale as ns
 
         n = int(self.rng.integers(1, 300))
         assert ns.gather(ns.map(_square, range(n))) == [k * k for k in range(n)]
 
     def once(self) -> None:
         """Calls that may not."""
-        import nbscale as ns  # noqa: PLC0415
-        from nbscale.errors import WorkerLost  # noqa: PLC0415
+        import nbscale as ns
+        from nbscale.errors import WorkerLost
 
         first, self.numbers = self.numbers, self.numbers + int(self.rng.integers(1, 40))
         numbers = range(first, self.numbers)
@@ -258,8 +259,8 @@ class _Soak:
 
     def crash(self) -> None:
         """A call that kills its worker, among others."""
-        import nbscale as ns  # noqa: PLC0415
-        from nbscale.errors import WorkerLost  # noqa: PLC0415
+        import nbscale as ns
+        from nbscale.errors import WorkerLost
 
         bad, how = self._chance.randrange(20), self._chance.randrange(3)
         calls = [ns.submit(_crashing, k, how if k == bad else -1) for k in range(20)]
@@ -271,7 +272,7 @@ class _Soak:
 
     def cancel(self) -> None:
         """Calls that have no end and are given up, among others."""
-        import nbscale as ns  # noqa: PLC0415
+        import nbscale as ns
 
         endless = [ns.submit(_spinning) for _ in range(self._chance.randrange(1, 5))]
         with contextlib.suppress(TimeoutError):  # calls of one batch are stopped together only
@@ -300,7 +301,7 @@ class _Soak:
 
     def next(self) -> str:
         """Run a job, what was asked for first; return its name."""
-        from nbscale.errors import WorkerLost  # noqa: PLC0415
+        from nbscale.errors import WorkerLost
 
         name = self._chance.choices(["frame", "array", "futures", "once"], [5, 2, 2, 1])[0]
         if self.injector.wants:
@@ -312,7 +313,7 @@ class _Soak:
             getattr(self, name)()
         except WorkerLost:
             # What two workers were lost with is given up: only if two faults came meanwhile.
-            if sum(when >= begun - 1 for when in self.injector.begun) < 2:  # noqa: PLR2004
+            if sum(when >= begun - 1 for when in self.injector.begun) < 2:
                 raise
             name = "lost twice"
         finally:
@@ -338,7 +339,7 @@ class _Soak:
         while time.monotonic() < end:
             driver = self.engine._driver
             workers = list(driver.pool._workers.values())
-            if len(workers) == 2 and all(w.ready and not w.doomed for w in workers):  # noqa: PLR2004
+            if len(workers) == 2 and all(w.ready and not w.doomed for w in workers):
                 return
             time.sleep(0.02)
 
@@ -356,7 +357,7 @@ def _grown(samples: list[dict[str, float]]) -> dict[str, float]:
 
 @peer("faults_soak", "nbscale")
 def _nbscale(inputs: Inputs) -> Callable[[], Measured]:
-    from nbscale import config  # noqa: PLC0415
+    from nbscale import config
 
     config.set(n_workers=2)
     seed = int(inputs["round"])
@@ -379,7 +380,7 @@ def _nbscale(inputs: Inputs) -> Callable[[], Measured]:
                         faults = dict(soak.injector.done)
                         error.add_note(f"after {dict(jobs)} and {faults} of round {seed}")
                         raise
-                    if time.monotonic() - looked > 2:  # noqa: PLR2004
+                    if time.monotonic() - looked > 2:
                         samples.append(soak.held())
                         looked = time.monotonic()
             finally:

@@ -225,6 +225,8 @@ class PoolDriver(Crew):
                     getattr(sys, stream).write(text)
         if self._given.get(number) == {} and self.pool.is_outdated(number):
             self._dismiss(number)
+            if self._runs:
+                self._fill()  # at once: while no other comes, it would look as if nothing could move
 
     def _take(self, number: int, items: list[Any]) -> None:
         """Take what became of tasks."""

@@ -22,8 +22,9 @@ from nbscale.engines.base import RunInfo
 from nbscale.engines.local import forkserver
 from nbscale.engines.local import pool as pools
 from nbscale.testing.board import wait_until
-from nbscale.testing.jobs import Results, plain, run, stage
+from nbscale.testing.jobs import Results, everything, plain, run, stage
 from tests.engines.local.pooled import SLACK, Pooled, alive, descriptors
+from tests.pools import on_the_loop
 
 SCRIPT = """
 import json, os, signal, sys, time
@@ -246,6 +247,37 @@ def test_workers_are_replaced_after_what_they_are_at(heavy_wave, board):
     wait_until(lambda: not any(map(alive, first)), "the end of the first processes")
     assert board.count("begun") == 2
     assert run(engine, plain(stage(0, 4, has_wave, result=0))) == [True] * 4
+    engine.close()
+
+
+def test_a_run_goes_on_though_all_workers_are_replaced_at_once(heavy_wave, board):
+    engine = Pooled()
+    engine.scale(2)
+    engine.wait_ready()
+    first = [engine.zygote, *engine.workers]
+    numbers = engine.pool.numbers
+    importlib.import_module("wave")
+
+    def task(index):
+        board.mark("begun")
+        board.wait("go")
+        return index[0]
+
+    a = stage(0, 2, task)
+    b = stage(1, 1, lambda index, values: sum(values), everything(a), result=0)
+    results = Results()
+    ticket = engine.run(plain(a, b), info=RunInfo(1), deliver=results)
+    ticket.begin()
+    board.wait("begun", 2)
+    wait_until(lambda: engine.zygote != first[0], "another zygote")
+
+    def go():  # both answers are there before either worker is dismissed
+        board.mark("go")
+        wait_until(lambda: all(map(engine.pool.waits, numbers)), "both answers")
+
+    on_the_loop(engine.driver, go)
+    ticket.wait()
+    assert results.of(0) == [1]
     engine.close()
 
 
