@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nbscale.ml import registration
 
 if TYPE_CHECKING:
-    from nbscale import array, config, dataframe, errors
+    from nbscale import array, bag, config, dataframe, errors
     from nbscale.collection import compute, persist, visualize
     from nbscale.debugging import debug
     from nbscale.delayed import delayed
@@ -28,6 +28,7 @@ __all__ = [
     "Future",
     "array",
     "as_completed",
+    "bag",
     "cancel",
     "compute",
     "config",
@@ -51,6 +52,7 @@ __all__ = [
 # Where each name lives: a module, or a module and what is taken from it.
 _HOMES = {
     "array": "nbscale.array",
+    "bag": "nbscale.bag",
     "wait": "nbscale.futures:wait",
     "submit": "nbscale.futures:submit",
     "map": "nbscale.futures:map",
