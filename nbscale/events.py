@@ -152,6 +152,7 @@ Event: TypeAlias = (
 Observer: TypeAlias = Callable[[Event], None]
 
 _OURS = __name__.partition(".")[0]
+_last: Place | None = None
 
 
 def user_place(*others: str) -> Place | None:
@@ -164,12 +165,18 @@ def user_place(*others: str) -> Place | None:
     *others
         Names of packages that are no user, either.
     """
+    global _last  # noqa: PLW0603 - a loop makes thousands in one place, which keep it
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - traceback objects cost ten times more
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         if name.partition(".")[0] not in (_OURS, *others):
             file = frame.f_code.co_filename
-            return Place(file, frame.f_lineno, cell_number(file))
+            place = Place(file, frame.f_lineno, cell_number(file))
+            last = _last  # another thread may put its own there
+            if place == last:
+                return last
+            _last = place
+            return place
         frame = frame.f_back
     return None
 

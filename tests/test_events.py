@@ -118,7 +118,7 @@ class Watcher:
 def watcher(monkeypatch):
     """An observer that a package installed beside nbscale would bring, in a session of its own."""
     watcher = Watcher()
-    monkeypatch.setattr(session, "_current", None)
+    monkeypatch.setattr("nbscale.session.session._current", None)
     made = importlib.metadata.EntryPoint("watch", "watching:watcher", "nbscale.observers")
     monkeypatch.setitem(sys.modules, "watching", type(sys)("watching"))
     sys.modules["watching"].watcher = watcher

@@ -101,7 +101,8 @@ def _delayed(inputs: Inputs) -> Callable[[], Measured]:
     import nbscale as ns
 
     def begin(n: int) -> Callable[[], int]:
-        return _in_a_thread(ns.delayed(len)([ns.delayed(noop)() for _ in range(n)]))
+        lazy = ns.delayed(noop)
+        return _in_a_thread(ns.delayed(len)([lazy() for _ in range(n)]))
 
     return _held(inputs, begin)
 

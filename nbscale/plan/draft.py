@@ -323,10 +323,14 @@ class _ApplyPrefix:
 
 @record
 class _CallRow:
-    """One call: its kernel, and for each input which register and which items of its list."""
+    """One call: its kernel, and for each input which register and which item of its list, or None: all.
+
+    Two tuples, since a call may have very many inputs.
+    """
 
     kernel: Kernel
-    inputs: tuple[tuple[int, int | None], ...]
+    slots: tuple[int, ...]
+    items: tuple[int | None, ...]
 
     @classmethod
     def of(
@@ -338,7 +342,8 @@ class _CallRow:
         position: Mapping[str, int],
         slots: Mapping[int, int],
     ) -> _CallRow:
-        inputs: list[tuple[int, int | None]] = []
+        read_from: list[int] = []
+        items: list[int | None] = []
         read: dict[int, set[int]] = {0: set(inner)}
         for node in call.inputs:
             if node.key not in number and node.key in position:
@@ -347,15 +352,18 @@ class _CallRow:
             slot: {place: i for i, place in enumerate(sorted(places))}
             for slot, places in read.items()
         }
+        chosen: int | None
         for node in call.inputs:
             if node.key in number:
-                inputs.append((0, item[0][number[node.key]]))
+                slot, chosen = 0, item[0][number[node.key]]
             elif node.key in position:
                 slot = slots[drafts[node.key].number]
-                inputs.append((slot, item[slot][position[node.key]]))
+                chosen = item[slot][position[node.key]]
             else:
-                inputs.append((slots[drafts[node.key].number], None))
-        return cls(call.kernel(), tuple(inputs))
+                slot, chosen = slots[drafts[node.key].number], None
+            read_from.append(slot)
+            items.append(chosen)
+        return cls(call.kernel(), tuple(read_from), tuple(items))
 
 
 @record
@@ -370,6 +378,6 @@ class _CallTable:
             index,
             *[
                 registers[slot] if item is None else [registers[slot][item]]
-                for slot, item in row.inputs
+                for slot, item in zip(row.slots, row.items, strict=True)
             ],
         )

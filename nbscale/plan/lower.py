@@ -277,13 +277,22 @@ def _emit(
             value_of=root.node.key if root.part in _WHOLE else "",
             places=tuple(dict.fromkeys(places[n.key] for n in nodes if n.key in places)),
             once=root.once,
-            calls=tuple((call.label, places.get(call.key)) for call in root.calls),
+            calls=_named(root.calls, places),
         )
         stages.append(stage)
         if stage.keep:
             emitted.kept[root.key] = (number, stage.axes)
     emitted.stages.extend(stages)
     return stages
+
+
+def _named(
+    calls: Sequence[Node], places: Mapping[str, Place]
+) -> tuple[tuple[str, Place | None], ...]:
+    """Name and place of each call. What is the same is kept once: there may be very many."""
+    known: dict[tuple[str, Place | None], tuple[str, Place | None]] = {}
+    found = ((call.label, places.get(call.key)) for call in calls)
+    return tuple(known.setdefault(one, one) for one in found)
 
 
 def _nbytes(members: Sequence[Draft]) -> float | None:
