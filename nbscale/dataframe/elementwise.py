@@ -22,7 +22,6 @@ from nbscale.expr.function import capture
 from nbscale.expr.need import Need
 from nbscale.expr.node import Index, Kernel, Node
 from nbscale.record import record
-from nbscale.units import counted
 
 __all__ = ["Assign", "Elementwise", "ElementwiseMethods", "MapPartitions", "elementwise"]
 
@@ -257,16 +256,6 @@ class MapPartitions(FrameMap):
     def kernel(self) -> Kernel:
         template = tuple(_Slot() if isinstance(a, Node) else a for a in self.args)
         return _UserCall(self.function, template, dict(self.kwargs))
-
-    def _make_sample(self) -> Any:
-        try:
-            return super()._make_sample()
-        except Exception as error:
-            n = len(self.subject.sample)  # type: ignore[attr-defined]
-            error.add_note(
-                f"while trying {self.label} on a sample of {counted(n, 'row')}, to learn what it gives"
-            )
-            raise
 
 
 @record

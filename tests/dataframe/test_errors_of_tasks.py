@@ -77,15 +77,3 @@ def test_a_future_says_what_was_called_and_where():
     [note] = caught.value.__notes__
     assert note.startswith("while running divmod (")
     assert "test_errors_of_tasks.py, line" in note
-
-
-def test_a_function_that_fails_on_the_sample_says_so():
-    def broken(part):
-        raise KeyError("oops")
-
-    lazy = nd.from_pandas(pd.DataFrame({"x": range(10)}), npartitions=2)
-    with pytest.raises(KeyError) as raised:
-        lazy.map_partitions(broken)
-    assert raised.value.__notes__ == [
-        "while trying map_partitions(broken) on a sample of 10 rows, to learn what it gives"
-    ]
