@@ -468,7 +468,9 @@ _all: weakref.WeakSet[Segments] = weakref.WeakSet()
 def _forget() -> None:
     """In a forked child: it must not keep the memory of its parent's pool for as long as it lives."""
     for segments in _all:
-        for segment in list(segments._segments.values()):  # noqa: SLF001 - of this module
+        known = segments._segments  # noqa: SLF001 - of this module
+        while known:  # a child of this child must not close once more what has these numbers by then
+            _, segment = known.popitem()
             os.close(segment.fd)
             with contextlib.suppress(BufferError):  # somebody was just looking at it
                 segment.map.close()

@@ -294,12 +294,12 @@ def test_f24_what_a_task_started_ends_with_the_kernel(board, tmp_path, how):
 
 def test_f24_a_child_of_the_kernel_that_forks_closes_nothing_of_its_own():
     """What a forked child lets go of, a child of that one must not let go of again."""
-    assert ns.submit(abs, -1).result() == 1  # there is a pool
+    values = [ns.submit(np.ones, 1 << 20).result() for _ in range(3)]  # a pool, with segments
     pid = os.fork()
     if not pid:
         code = 1
         try:
-            ends = os.pipe(), os.pipe(), os.pipe()
+            ends = [os.pipe() for _ in range(32)]  # every number that was let go of is another's
             inner = os.fork()
             if not inner:
                 for read, write in ends:
@@ -310,3 +310,4 @@ def test_f24_a_child_of_the_kernel_that_forks_closes_nothing_of_its_own():
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert [value.sum() for value in values] == [1 << 20] * 3
