@@ -469,7 +469,8 @@ def _forget() -> None:
     """In a forked child: it must not keep the memory of its parent's pool for as long as it lives."""
     for segments in _all:
         known = segments._segments  # noqa: SLF001 - of this module
-        while known:  # a child of this child must not close once more what has these numbers by then
+        # A child of this child must not close once more what has these numbers by then.
+        while known:
             _, segment = known.popitem()
             os.close(segment.fd)
             with contextlib.suppress(BufferError):  # somebody was just looking at it
