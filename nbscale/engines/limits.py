@@ -39,17 +39,19 @@ def _now() -> int:
 @functools.lru_cache(maxsize=1)
 def _measured(when: int) -> tuple[int, int]:
     del when
-    return cores(), memory()
+    return cores(Path("/")), memory()
 
 
-def cores(root: Path = Path("/")) -> int:
+def cores(root: Path | None = None) -> int:
     """Cores this process may use: the least of its affinity and the quota of its control groups.
 
     Parameters
     ----------
     root
-        Where ``proc`` and ``sys`` are found.
+        Where ``proc`` and ``sys`` are found; None for this machine as it was a moment ago.
     """
+    if root is None:
+        return _measured(_now())[0]
     count = float(_affinity())
     for folder in _groups(root, "cpu"):
         quota, period = _quota(folder)
